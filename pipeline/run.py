@@ -1,0 +1,78 @@
+"""Does all stages of a config in order: prepare, tokenize, train, evaluate, export. What has not changed is skipped."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from pipeline.configuration import Config
+from pipeline.support.console import add_config_arguments, config_and_run, guarded, say
+from pipeline.support.run_directory import RunDirectory
+from pipeline.support.stages import STAGES, changes, load_records, perform
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs the stages of a config file."""
+    parser = argparse.ArgumentParser(prog="python -m pipeline.run", description=__doc__)
+    add_config_arguments(parser)
+    parser.add_argument(
+        "--from", dest="first", metavar="STAGE", choices=STAGES, help=f"do this stage and the later ones again: {', '.join(STAGES)}"
+    )
+    options = parser.parse_args(arguments)
+
+    def command() -> int:
+        config, run = config_and_run(options)
+        done = run_stages(config, run, options.first)
+        print(summary(run, done))
+        return 0
+
+    return guarded(command)
+
+
+def run_stages(config: Config, run: RunDirectory, first: str | None = None) -> set[str]:
+    """Does every stage that has changed, and `first` with all after it; gives back the names of those that it did."""
+    run.store_config(config)
+    done: set[str] = set()
+    forced = False
+    for number, name in enumerate(STAGES, start=1):
+        forced = forced or name == first
+        reason = "as asked" if forced else changes(name, config, run)
+        heading = f"[{number}/{len(STAGES)}] {name}"
+        if reason is None:
+            say(f"{heading}: skipped, nothing has changed")
+            continue
+        say(f"{heading} ({reason})")
+        perform(name, config, run)
+        done.add(name)
+    return done
+
+
+def summary(run: RunDirectory, done: set[str]) -> str:
+    """What the run has made and where, how long each stage took, and how to translate with it."""
+    lines = ["", f"{'stage':10}  {'time':>12}"]
+    for name, record in load_records(run).items():
+        lines.append(f"{name:10}  {duration(record['seconds']):>12}{'' if name in done else '  (skipped; earlier)'}")
+    made = {
+        "scores": run.evaluation,
+        "hypotheses": run.hypotheses,
+        "SavedModel": run.saved_model,
+        "TFLite": run.tflite,
+        "export report": run.export_report,
+    }
+    lines += ["", f"The run {run.root} has:"]
+    lines += [f"  {what:14} {path}" for what, path in made.items() if path.exists()]
+    lines += ["", "Translate with it:", f'  echo "Turn off the lights." | python -m pipeline.translate --run {run.root}']
+    return "\n".join(lines)
+
+
+def duration(seconds: float) -> str:
+    """Seconds as a person reads them: 4.2 s, 3 min 05 s, 1 h 02 min."""
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest:02} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02} min"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""What every command needs and none of it about translation: errors, console, files, run folders."""

@@ -1,0 +1,68 @@
+"""The command line that all stages share: options, errors without tracebacks, progress on stderr."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from pipeline.configuration import Config, load_config
+from pipeline.support.errors import UserError
+from pipeline.support.run_directory import RunDirectory
+
+# TensorFlow's C++ code greets with a page of notes about this processor and missing GPUs; it reads this when it is imported.
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+INTERRUPTED = 130
+
+
+def guarded(command: Callable[[], int]) -> int:
+    """Runs `command`; user errors become one message on stderr and exit status 2, Ctrl-C becomes 130."""
+    try:
+        return command()
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("interrupted; the same command goes on from what was finished.", file=sys.stderr)
+        return INTERRUPTED
+    except BrokenPipeError:
+        # The reader of our output has gone (`| head`): not an error of ours; keep the interpreter from flushing into it again.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+def add_config_arguments(parser: argparse.ArgumentParser) -> None:
+    """CONFIG, --set and --artifacts, for the commands that begin or continue a run from a config file."""
+    parser.add_argument("config", metavar="CONFIG", help="config file, such as configs/quickstart.yaml")
+    add_set_argument(parser)
+    parser.add_argument("--artifacts", type=Path, default=Path("artifacts"), help="folder of the runs (default: artifacts)")
+
+
+def add_run_arguments(parser: argparse.ArgumentParser) -> None:
+    """--run and --set, for the commands that use a finished run."""
+    parser.add_argument("--run", required=True, metavar="RUN", help="folder of a run, such as artifacts/quickstart")
+    add_set_argument(parser)
+
+
+def add_set_argument(parser: argparse.ArgumentParser) -> None:
+    """--set section.key=value, as often as needed."""
+    parser.add_argument(
+        "--set", dest="overrides", action="append", default=[], metavar="SECTION.KEY=VALUE", help="change one value of the config"
+    )
+
+
+def config_and_run(options: argparse.Namespace) -> tuple[Config, RunDirectory]:
+    """What the options of `add_config_arguments` or `add_run_arguments` name."""
+    if getattr(options, "run", None) is not None:
+        run = RunDirectory.existing(options.run)
+        return run.load_config(options.overrides), run
+    config = load_config(options.config, options.overrides)
+    return config, RunDirectory.of(config, options.artifacts)
+
+
+def say(message: str) -> None:
+    """A line for the person at the terminal, on stderr: stdout is for results."""
+    print(message, file=sys.stderr, flush=True)

@@ -1,0 +1,93 @@
+"""What a stage was made from, in few bytes: its code, its input files and the files that it made."""
+
+from __future__ import annotations
+
+import ast
+import functools
+import hashlib
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import pipeline
+from pipeline.configuration import Config
+from pipeline.configuration.schema import FilesSource, HubSource
+from pipeline.support.files import sha256
+
+PACKAGE = Path(pipeline.__file__).parent
+
+
+def code_fingerprint(module: str, left_out: Iterable[str] = ()) -> str:
+    """Hash of the code of `module` ("pipeline.train") and of all that it imports from this package, wherever in the file it does.
+
+    Comments, docstrings and layout do not count: only what runs.
+
+    Args:
+        module: dotted name of the module to begin with.
+        left_out: rooms ("support") whose code does not count.
+    """
+    rooms = {f"{pipeline.__name__}.{room}" for room in left_out}
+    seen: dict[str, Path] = {}
+    waiting = [module]
+    while waiting:
+        name = waiting.pop()
+        path = _file_of(name)
+        if name in seen or path is None or any(name == room or name.startswith(f"{room}.") for room in rooms):
+            continue
+        seen[name] = path
+        waiting += imports(path)
+    digest = hashlib.sha256(pipeline.__version__.encode())
+    for name in sorted(seen):
+        digest.update(f"\n{name} {_code(seen[name], seen[name].stat().st_mtime_ns)}".encode())
+    return digest.hexdigest()
+
+
+def imports(path: Path) -> Iterator[str]:
+    """Every name that a file imports, dotted: modules, and `module.name` for `from module import name`."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"), str(path))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            yield node.module
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def input_files(config: Config) -> dict[str, list[int] | None]:
+    """The local files that the sources of `config` name: path -> [size in bytes, time of change in ns], None where there is none.
+
+    Size and time stand for the content, as they do for make: hashing a large corpus would take longer than a run that skips all.
+    """
+    paths: list[Path] = []
+    for source in config.data.sources:
+        if isinstance(source, FilesSource):
+            paths += [Path(name) for name in (source.source, source.target, source.path) if name is not None]
+        elif isinstance(source, HubSource) and Path(source.name).exists():
+            folder = Path(source.name)
+            paths += sorted(path for path in folder.rglob("*") if path.is_file()) if folder.is_dir() else [folder]
+    return {str(path): [path.stat().st_size, path.stat().st_mtime_ns] if path.is_file() else None for path in paths}
+
+
+def result_fingerprint(root: Path, patterns: Iterable[str]) -> str:
+    """Hash of the content of the files under `root` that match the globs `patterns`."""
+    digest = hashlib.sha256()
+    for path in sorted({path for pattern in patterns for path in root.glob(pattern)}):
+        digest.update(f"{path.relative_to(root)} {sha256(path)}\n".encode())
+    return digest.hexdigest()
+
+
+def _file_of(module: str) -> Path | None:
+    """The file of a module of this package; None for other packages' modules and for names that are no modules."""
+    top, *rest = module.split(".")
+    if top != pipeline.__name__:
+        return None
+    path = PACKAGE.joinpath(*rest)
+    return next((file for file in (path.with_suffix(".py") if rest else path, path / "__init__.py") if file.is_file()), None)
+
+
+@functools.cache
+def _code(path: Path, _changed: int) -> str:
+    """The code of a file as its syntax tree has it, without docstrings; `_changed` makes the cache notice an edit."""
+    tree = ast.parse(path.read_text(encoding="utf-8"), str(path))
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) and ast.get_docstring(node) is not None:
+            node.body = node.body[1:]
+    return hashlib.sha256(ast.dump(tree).encode()).hexdigest()
