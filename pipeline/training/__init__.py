@@ -1,0 +1,1 @@
+"""Training a model: schedule, checkpoints, validation and the loop that joins them."""
