@@ -1,0 +1,24 @@
+"""Compiling a function of tensors for the backend in use."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import keras
+
+
+def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
+    """`function`, compiled: `tf.function` on TensorFlow, `jax.jit` on JAX, as it is on PyTorch.
+
+    On TensorFlow shapes may vary freely; on JAX each new shape is compiled anew, so pad to few of them.
+    """
+    if keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        return tf.function(function, reduce_retracing=True)
+    if keras.backend.backend() == "jax":
+        import jax
+
+        return jax.jit(function)
+    return function

@@ -1,0 +1,210 @@
+"""Translates text line by line with a trained run: python -m pipeline.translate --run RUN [FILE]"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import itertools
+import os
+import queue
+import stat
+import sys
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
+
+from pipeline.configuration import Config
+from pipeline.support.console import add_run_arguments, config_and_run, guarded, say
+from pipeline.support.errors import UserError
+from pipeline.support.files import replacing
+from pipeline.support.run_directory import RunDirectory
+
+if TYPE_CHECKING:
+    from pipeline.decoding.text_stream import TextTranslator
+
+_FILE_BATCHES = 16
+"""A file is read so many batches at a time: the translator sorts them by length, which saves padding."""
+
+_WAITING = 4
+"""Batches that are read ahead of a pipe, at most."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command; returns its exit status."""
+    parser = argparse.ArgumentParser(
+        prog="python -m pipeline.translate",
+        description="Translate a file, standard input line by line as it comes, or what you type. One line out for each line in.",
+    )
+    add_run_arguments(parser)
+    parser.add_argument("file", nargs="?", metavar="FILE", type=Path, help="UTF-8 text, a sentence a line (default: standard input)")
+    parser.add_argument("--output", metavar="FILE", type=Path, help="write here instead of to standard output, whole or not at all")
+    parser.add_argument("--beam", metavar="K", help="the same as --set decoding.beam_size=K; 1 is fastest")
+    options = parser.parse_args(arguments)
+    if options.beam is not None:
+        options.overrides.append(f"decoding.beam_size={options.beam}")
+
+    def command() -> int:
+        config, run = config_and_run(options)
+        if options.file is None and options.output is None and sys.stdin.isatty():
+            talk(load(run, config), config)
+            return 0
+        with contextlib.ExitStack() as stack:
+            source = stack.enter_context(_open_input(options.file))
+            translator = load(run, config)
+            output = stack.enter_context(_open_output(options.output))
+            batches = read_batches(source, config.decoding.batch_sentences)
+            if options.output is not None:
+                batches = stack.enter_context(_progress(batches))
+            translate_lines(translator, batches, output)
+        return 0
+
+    return guarded(command)
+
+
+def load(run: RunDirectory, config: Config) -> TextTranslator:
+    """The translator of a run; its imports take seconds, so they wait until the options have been checked."""
+    from pipeline.decoding.text_stream import TextTranslator
+
+    return TextTranslator.load(run, config)
+
+
+def translate_lines(translator: TextTranslator, batches: Iterable[list[bytes]], output: BinaryIO) -> None:
+    """Writes a translated line for each line of `batches`, flushed after each batch; what was odd is told on stderr."""
+    first = 1  # number of the batch's first line
+
+    def on_long_line(index: int, pieces: int, segments: int) -> None:
+        say(f"line {first + index}: has {pieces} pieces, more than the limit of {translator.limit}; translated in {segments} segments.")
+
+    for batch in batches:
+        lines = [decode_line(raw, number) for number, raw in enumerate(batch, start=first)]
+        translations = translator.translate(lines, on_long_line)
+        output.write("".join(f"{translation}\n" for translation in translations).encode())
+        output.flush()
+        first += len(batch)
+
+
+def decode_line(raw: bytes, number: int, warn: Callable[[str], None] = say) -> str:
+    """The text of a line without its end, '\\n' or '\\r\\n'; bytes that are not UTF-8 become U+FFFD, with a warning.
+
+    Half of a surrogate pair is not UTF-8 either.
+    """
+    raw = raw.removesuffix(b"\n").removesuffix(b"\r")
+    try:
+        return raw.decode()
+    except UnicodeDecodeError as error:
+        warn(f"line {number}: byte {error.start + 1} is not UTF-8; what cannot be read is replaced by U+FFFD.")
+        return raw.decode(errors="replace")
+
+
+def read_batches(source: BinaryIO, size: int) -> Iterator[list[bytes]]:
+    """Lines of `source` with their ends, in batches.
+
+    A file is read in large batches. From a pipe come the lines that are there, at least one and at most `size`: a line is translated
+    at once, however long the next one takes.
+    """
+    if _is_regular_file(source):
+        while batch := list(itertools.islice(source, size * _FILE_BATCHES)):
+            yield batch
+        return
+
+    lines: queue.Queue[bytes | OSError | None] = queue.Queue(maxsize=size * _WAITING)
+
+    def read() -> None:
+        try:
+            for line in source:
+                lines.put(line)
+            lines.put(None)
+        except OSError as error:
+            lines.put(error)
+
+    threading.Thread(target=read, name="reader", daemon=True).start()
+    more = True
+    while more:
+        items = [lines.get()]
+        with contextlib.suppress(queue.Empty):
+            while len(items) < size and isinstance(items[-1], bytes):
+                items.append(lines.get_nowait())
+        if not isinstance(end := items[-1], bytes):
+            more = False
+            items.pop()
+        if batch := [item for item in items if isinstance(item, bytes)]:
+            yield batch
+        if isinstance(end, OSError):
+            raise UserError(f"standard input: cannot be read: {end.strerror}.")
+
+
+def talk(translator: TextTranslator, config: Config) -> None:
+    """Translates what is typed until Ctrl-D; arrow keys go back to earlier lines."""
+    with contextlib.suppress(ImportError):
+        import readline  # noqa: F401  gives input() its history
+
+    prompt = f"{config.data.source_language}> "
+    say(f"Type in {config.data.source_language}, read in {config.data.target_language}. Ctrl-D ends.")
+    while True:
+        try:
+            if sys.stdout.isatty():
+                line = input(prompt)
+            else:
+                # input() would write its prompt among the translations.
+                print(prompt, end="", file=sys.stderr, flush=True)
+                line = sys.stdin.readline()
+                if not line:
+                    raise EOFError
+        except EOFError:
+            say("")
+            return
+        print(translator.translate([line.encode(errors="surrogateescape").decode(errors="replace")])[0], flush=True)
+
+
+@contextlib.contextmanager
+def _open_input(path: Path | None) -> Iterator[BinaryIO]:
+    if path is None:
+        # Our own file object: Python may close sys.stdin at exit only when no thread is reading from it.
+        stdin: BinaryIO = sys.stdin.buffer
+        with contextlib.suppress(OSError):  # what stands in for standard input in a notebook or a test may have no number
+            stdin = open(sys.stdin.fileno(), "rb", closefd=False)  # noqa: SIM115
+        yield stdin
+        return
+    try:
+        file = path.open("rb")
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read: {error.strerror}. Expected a text file, one sentence a line.") from None
+    with file:
+        yield file
+
+
+@contextlib.contextmanager
+def _open_output(path: Path | None) -> Iterator[BinaryIO]:
+    if path is None:
+        yield sys.stdout.buffer
+        return
+    if path.is_dir():
+        raise UserError(f"{path}: is a folder; expected the name of a file for --output.")
+    with replacing(path) as temporary, temporary.open("wb") as file:
+        yield file
+
+
+@contextlib.contextmanager
+def _progress(batches: Iterator[list[bytes]]) -> Iterator[Iterator[list[bytes]]]:
+    """The same batches; lines are counted on stderr as they are done."""
+    from pipeline.data.progress import Progress
+
+    def counted() -> Iterator[list[bytes]]:
+        for batch in batches:
+            yield batch
+            progress.advance(len(batch))
+
+    with Progress("translating", "lines") as progress:
+        yield counted()
+
+
+def _is_regular_file(source: BinaryIO) -> bool:
+    try:
+        return stat.S_ISREG(os.fstat(source.fileno()).st_mode)
+    except (OSError, ValueError, AttributeError):
+        return False
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,205 @@
+"""Scores: sacreBLEU's numbers with their signatures, and what evaluate writes."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+
+import pytest
+import sacrebleu
+
+from pipeline import evaluate as command
+from pipeline.configuration import parse_config
+from pipeline.data.tables import TableWriter
+from pipeline.decoding.evaluation import bleu_by_tag, evaluate, sample_indices, write_hypotheses
+from pipeline.decoding.scoring import bleu_tokenizer, corpus_bleu, score
+from pipeline.decoding.text_stream import TextTranslator
+from pipeline.support.errors import UserError
+from pipeline.support.files import remove
+from pipeline.support.run_directory import RunDirectory
+
+HYPOTHESES = ["The cat sat on the mat.", "It is raining today in Berlin", "Turn the light off, please."]
+REFERENCES = ["The cat sat on the mat.", "Today it is raining in Berlin.", "Please turn off the light."]
+
+
+def test_scores_are_those_of_sacrebleu() -> None:
+    result = score(HYPOTHESES, REFERENCES)
+    assert result.bleu == pytest.approx(sacrebleu.corpus_bleu(HYPOTHESES, [REFERENCES]).score)
+    assert result.chrf == pytest.approx(sacrebleu.corpus_chrf(HYPOTHESES, [REFERENCES]).score)
+    assert result.ter == pytest.approx(sacrebleu.corpus_ter(HYPOTHESES, [REFERENCES]).score)
+    assert corpus_bleu(HYPOTHESES, REFERENCES) == pytest.approx(result.bleu)
+    assert result.sentences == 3
+    assert result.bleu_signature.startswith("nrefs:1|case:mixed|eff:no|tok:13a|smooth:exp|version:")
+    assert "nc:6" in result.chrf_signature
+    assert result.ter_signature.startswith("nrefs:1|case:lc|tok:tercom")
+
+
+def test_perfect_and_hopeless() -> None:
+    perfect = score(REFERENCES, REFERENCES)
+    assert (perfect.bleu, perfect.chrf, perfect.ter, perfect.length_ratio) == (pytest.approx(100), pytest.approx(100), 0.0, 1.0)
+    assert score(["", "", ""], REFERENCES).bleu == 0.0
+
+
+def test_no_sentences_and_different_counts_are_user_errors() -> None:
+    with pytest.raises(UserError, match="nothing to score"):
+        score([], [])
+    with pytest.raises(UserError, match="1 hypotheses, but 3 references: they must match line by line"):
+        corpus_bleu(["a"], REFERENCES)
+
+
+@pytest.mark.parametrize(
+    ("language", "tokenizer"), [("de", "13a"), ("", "13a"), ("zh", "zh"), ("zh-CN", "zh"), ("zh_TW", "zh"), ("th", "char")]
+)
+def test_languages_without_spaces_have_their_own_tokenisation(language: str, tokenizer: str) -> None:
+    assert bleu_tokenizer(language) == tokenizer
+
+
+def test_chinese_and_japanese_are_scored_in_parts() -> None:
+    assert 0 < corpus_bleu(["我今天去学校上课。"], ["我今天去学校学习。"], "zh") < 100
+    assert 0 < corpus_bleu(["今日は学校へ行きました。"], ["今日は学校へ行きます。"], "ja") < 100
+
+
+@dataclasses.dataclass
+class Upper:
+    """A translation: the source in capitals."""
+
+    text: str
+
+
+class Shouting:
+    def translate(self, lines: list[str]) -> list[Upper]:
+        return [Upper(line.upper()) for line in lines]
+
+
+def words(text: str) -> int:
+    return len(text.split())
+
+
+def test_evaluate_translates_and_scores_everything() -> None:
+    sources = [f"line {number} of the text" for number in range(10)]
+    result = evaluate(TextTranslator(Shouting(), words, 4), sources, [text.upper() for text in sources], ["a", "b"] * 5, batch_sentences=1)
+    assert result.hypotheses == [text.upper() for text in sources]
+    assert result.scores.bleu == pytest.approx(100)
+    assert result.bleu_by_tag == {"a": (5, pytest.approx(100)), "b": (5, pytest.approx(100))}
+    assert result.segmented == 10
+    assert result.seconds >= 0
+
+
+def test_one_tag_needs_no_table() -> None:
+    assert bleu_by_tag(HYPOTHESES, REFERENCES, ["x"] * 3) == {}
+
+
+def test_samples_are_spread_and_always_the_same() -> None:
+    assert sample_indices(100, 4) == [12, 37, 62, 87]
+    assert sample_indices(3, 10) == [0, 1, 2]
+    assert sample_indices(5, 0) == []
+    assert sample_indices(0, 5) == []
+
+
+def test_hypotheses_file_has_a_line_for_each_sentence(tmp_path: Path) -> None:
+    result = evaluate(TextTranslator(Shouting(), words, 9), ['a\t"b"', "c\\d"], ["A\nB", "C\rD"], ["x", ""])
+    write_hypotheses(tmp_path / "hypotheses" / "test.tsv", result)
+    assert (tmp_path / "hypotheses" / "test.tsv").read_bytes().decode().split("\n") == [
+        "source\thypothesis\treference\ttag",
+        'a\\t"b"\tA "B"\tA\\nB\tx',
+        "c\\\\d\tC\\\\D\tC\\rD\t",
+        "",
+    ]
+
+
+@pytest.fixture
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RunDirectory:
+    """A run whose model shouts."""
+    import datasets
+
+    from pipeline.configuration.schema import Tokenizer as Settings
+    from pipeline.data.subword_training import train_tokenizer
+
+    datasets.disable_progress_bars()
+    run = RunDirectory(tmp_path / "shouting")
+    for split, count in (("validation", 7), ("test", 20)):
+        texts = [f"sentence number {number} here" for number in range(count)]
+        columns = {"source": texts, "target": [text.upper() for text in texts], "tag": ["a", *["b"] * (count - 1)], "weight": [1.0] * count}
+        datasets.Dataset.from_dict(columns).save_to_disk(str(run.split(split)))
+    train_tokenizer(["some text"], ["ETWAS TEXT"], Settings(), run.tokenizer, languages=("en", "de"))
+    run.checkpoints.mkdir()
+    run.best_weights.write_bytes(b"weights")
+    run.store_config(parse_config("name: shouting\n", "test"))
+    monkeypatch.setattr(TextTranslator, "load", classmethod(lambda cls, run, config: cls(Shouting(), words, 64)))
+    return run
+
+
+def test_the_stage_writes_scores_and_hypotheses(run: RunDirectory, capsys: pytest.CaptureFixture[str]) -> None:
+    command.run_stage(run.load_config(["evaluation.splits=[validation, test]", "evaluation.samples=2"]), run)
+    evaluation = json.loads(run.evaluation.read_text())
+    assert evaluation["schema_version"] == 1
+    test = evaluation["splits"]["test"]
+    assert test["sentences"] == 20
+    assert test["bleu"] == pytest.approx(100)
+    assert test["bleu_by_tag"]["b"] == {"sentences": 19, "bleu": pytest.approx(100)}
+    assert test["decoding"]["beam_size"] == 4
+    assert len(test["weights"]) == len(test["tokenizer"]) == 64
+    assert len((run.root / test["hypotheses"]).read_text().splitlines()) == 21
+    assert evaluation["splits"]["validation"]["sentences"] == 7
+    printed = capsys.readouterr().out
+    assert "SENTENCE NUMBER 5 HERE" in printed
+    assert test["bleu_signature"] in printed
+
+
+def test_another_split_is_added_while_nothing_else_changed(run: RunDirectory) -> None:
+    command.run_stage(run.load_config(), run)
+    command.run_stage(run.load_config(["evaluation.splits=[validation]"]), run)
+    assert set(json.loads(run.evaluation.read_text())["splits"]) == {"test", "validation"}
+    run.best_weights.write_bytes(b"others")
+    command.run_stage(run.load_config(), run)
+    assert set(json.loads(run.evaluation.read_text())["splits"]) == {"test"}
+
+
+def test_an_empty_split_is_a_user_error(run: RunDirectory) -> None:
+    remove(run.split("test"))
+    with TableWriter(run.split("test")):
+        pass  # as prepare leaves a split that got no sentence
+    with pytest.raises(UserError, match=r"the split has no sentences to evaluate\. Raise data\.test"):
+        command.run_stage(run.load_config(), run)
+
+
+def write(path: Path, lines: list[str]) -> str:
+    path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+    return str(path)
+
+
+def test_a_file_pair_is_scored(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    hypotheses, references = write(tmp_path / "h.txt", HYPOTHESES), write(tmp_path / "r.txt", REFERENCES)
+    assert command.main(["--hypotheses", hypotheses, "--references", references]) == 0
+    assert f"{score(HYPOTHESES, REFERENCES).bleu:.2f}" in capsys.readouterr().out
+
+
+def test_a_file_is_translated_and_scored(run: RunDirectory, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    source, references = write(tmp_path / "s.txt", ["one two three four"]), write(tmp_path / "r.txt", ["ONE TWO THREE FOUR"])
+    assert command.main(["--run", str(run.root), "--source", source, "--references", references]) == 0
+    assert "100.00" in capsys.readouterr().out
+
+
+def test_files_of_different_length_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    hypotheses, references = write(tmp_path / "h.txt", HYPOTHESES), write(tmp_path / "r.txt", REFERENCES[:2])
+    assert command.main(["--hypotheses", hypotheses, "--references", references]) == 2
+    assert f"{hypotheses} has 3 lines, but {references} has 2: they must match line by line." in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("content", "message"), [(b"", "is empty"), (b"a\nb\xff\n", "line 2, byte 2: is not UTF-8"), (None, "cannot be read: No such file")]
+)
+def test_unusable_files_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str], content: bytes | None, message: str) -> None:
+    if content is not None:
+        (tmp_path / "h.txt").write_bytes(content)
+    assert command.main(["--hypotheses", str(tmp_path / "h.txt"), "--references", str(tmp_path / "h.txt")]) == 2
+    assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("options", [[], ["--hypotheses", "h"], ["--references", "r"], ["--run", "x", "--source", "s"]])
+def test_options_that_do_not_go_together(options: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as status:
+        command.main(options)
+    assert status.value.code == 2
+    assert "error:" in capsys.readouterr().err

@@ -1,0 +1,297 @@
+"""The translate command: lines in, lines out, whatever the lines are; with a translator that only shouts."""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import os
+import subprocess
+import sys
+import textwrap
+import threading
+from pathlib import Path
+
+import pytest
+
+from pipeline import translate as command
+from pipeline.configuration import parse_config
+from pipeline.configuration.schema import Cleaning
+from pipeline.decoding.text_stream import TextTranslator, clean_line
+from pipeline.support.run_directory import RunDirectory
+
+
+@dataclasses.dataclass
+class Upper:
+    """A translation: the source in capitals."""
+
+    text: str
+
+
+class Shouting:
+    """Remembers what it was asked."""
+
+    def __init__(self) -> None:
+        self.asked: list[list[str]] = []
+
+    def translate(self, lines: list[str]) -> list[Upper]:
+        self.asked.append(lines)
+        return [Upper(line.upper()) for line in lines]
+
+
+def words(text: str) -> int:
+    return len(text.split())
+
+
+@pytest.fixture
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RunDirectory:
+    run = RunDirectory(tmp_path / "shouting")
+    run.store_config(parse_config("name: shouting\n", "test"))
+    monkeypatch.setattr(TextTranslator, "load", classmethod(lambda cls, run, config: cls(Shouting(), words, 6)))
+    return run
+
+
+def translate(run: RunDirectory, tmp_path: Path, text: bytes, *options: str) -> tuple[int, list[str]]:
+    """Exit status and lines of a translated file."""
+    (tmp_path / "in.txt").write_bytes(text)
+    status = command.main(["--run", str(run.root), str(tmp_path / "in.txt"), "--output", str(tmp_path / "out.txt"), *options])
+    return status, (tmp_path / "out.txt").read_bytes().decode().split("\n") if status == 0 else []
+
+
+def test_lines_keep_their_number_and_order(run: RunDirectory, tmp_path: Path) -> None:
+    lines = [f"line {number}" if number % 3 else "" for number in range(3000)]
+    status, translated = translate(run, tmp_path, "\n".join([*lines, ""]).encode())
+    assert status == 0
+    assert translated == [line.upper() for line in lines] + [""]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (b"", [""]),
+        (b"\n", ["", ""]),
+        (b"no end", ["NO END", ""]),
+        (b"a\n\n \t \nb\n", ["A", "", "", "B", ""]),
+        (b"dos\r\nline\r\n", ["DOS", "LINE", ""]),
+        (b"nul\0byte\n", ["NUL BYTE", ""]),
+        (b"\xef\xbb\xbfmark\n", ["MARK", ""]),
+        (b"one\x0bstill one\x85line\x1cof text\n".replace(b"\x85", "\x85".encode()), ["ONE STILL ONE LINE OF TEXT", ""]),
+        ("one\u2028line\n".encode(), ["ONE LINE", ""]),
+        ("e\u0301\n".encode(), ["É", ""]),
+        ("soft\u00adhyphen\n".encode(), ["SOFTHYPHEN", ""]),
+        ("a▁b\n".encode(), ["A B", ""]),
+    ],
+)
+def test_odd_lines(run: RunDirectory, tmp_path: Path, text: bytes, expected: list[str]) -> None:
+    assert translate(run, tmp_path, text) == (0, expected)
+
+
+def test_bytes_that_are_not_utf8_are_replaced_with_a_warning(run: RunDirectory, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert translate(run, tmp_path, b"fine\ncaf\xe9 ok\n") == (0, ["FINE", "CAF� OK", ""])
+    assert "line 2: byte 4 is not UTF-8" in capsys.readouterr().err
+
+
+def test_a_long_line_is_translated_in_segments_with_one_warning(
+    run: RunDirectory, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    line = "One two three four. Five six seven eight, nine ten eleven twelve thirteen."
+    assert translate(run, tmp_path, f"short\n\n{line}\n".encode()) == (0, ["SHORT", "", line.upper(), ""])
+    warnings = [line for line in capsys.readouterr().err.splitlines() if "limit" in line]
+    assert warnings == ["line 3: has 13 pieces, more than the limit of 6; translated in 3 segments."]
+
+
+def test_equal_lines_are_translated_once() -> None:
+    shouting = Shouting()
+    assert TextTranslator(shouting, words, 6).translate(["a", "b", "a", "", "a"]) == ["A", "B", "A", "", "A"]
+    assert shouting.asked == [["a", "b"]]
+
+
+def test_blank_lines_do_not_bother_the_translator() -> None:
+    shouting = Shouting()
+    assert TextTranslator(shouting, words, 6).translate(["", "  ", "\u200b"]) == ["", "", ""]
+    assert shouting.asked == []
+
+
+def test_placeholders_are_not_cut_in_long_lines() -> None:
+    shouting = Shouting()
+    TextTranslator(shouting, len, 10, [r"\{[^}]+\}"]).translate(["abcdef {a name} ghi"])
+    assert shouting.asked == [["abcdef", "{a name}", "ghi"]]
+
+
+def test_a_line_is_cleaned_as_the_corpus_was() -> None:
+    assert clean_line("ﬁne ½", Cleaning(normalize="NFKC")) == "fine 1⁄2"
+    assert clean_line("ﬁne", Cleaning(normalize="NFC")) == "ﬁne"
+    assert clean_line(" a\0b ", Cleaning(control_characters=False)) == "a b"
+
+
+def test_a_translation_is_always_one_line() -> None:
+    class Poet:
+        def translate(self, lines: list[str]) -> list[Upper]:
+            return [Upper("roses\nare\u2028red") for _ in lines]
+
+    assert TextTranslator(Poet(), words, 6).translate(["x"]) == ["roses are red"]
+
+
+def test_standard_input_to_standard_output(
+    run: RunDirectory, monkeypatch: pytest.MonkeyPatch, capfdbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO("grün\n\nzwei\n".encode())))
+    assert command.main(["--run", str(run.root)]) == 0
+    assert capfdbinary.readouterr().out.decode() == "GRÜN\n\nZWEI\n"
+
+
+def test_a_line_from_a_pipe_does_not_wait_for_the_next() -> None:
+    reader, writer = os.pipe()
+    with open(reader, "rb") as source, open(writer, "wb", buffering=0) as sink:
+        batches = command.read_batches(source, 64)
+        sink.write(b"first\n")
+        assert next(batches) == [b"first\n"]
+        sink.write(b"second\nhal")
+        assert next(batches) == [b"second\n"]
+        sink.write(b"f\n")
+        assert next(batches) == [b"half\n"]
+        threading.Timer(0.05, sink.close).start()
+        assert list(batches) == []
+
+
+def test_a_pipe_is_read_ahead_only_so_far() -> None:
+    class Endless(io.RawIOBase):
+        lines = 0
+
+        def __iter__(self) -> Endless:
+            return self
+
+        def __next__(self) -> bytes:
+            if self.lines == 1000:
+                raise StopIteration
+            self.lines += 1
+            return b"x\n"
+
+    source = Endless()
+    batches = command.read_batches(source, 4)  # type: ignore[arg-type]
+    assert 1 <= len(next(batches)) <= 4
+    assert source.lines <= 4 * command._WAITING + 4 + 2
+    assert all(1 <= len(batch) <= 4 for batch in batches)
+    assert source.lines == 1000
+
+
+def test_beam_is_short_for_set(
+    run: RunDirectory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    beams: list[int] = []
+
+    def load(run: RunDirectory, config: command.Config) -> TextTranslator:
+        beams.append(config.decoding.beam_size)
+        return TextTranslator(Shouting(), words, 6)
+
+    monkeypatch.setattr(command, "load", load)
+    assert translate(run, tmp_path, b"a\n", "--beam", "7")[0] == 0
+    assert beams == [7]
+    assert translate(run, tmp_path, b"a\n", "--beam", "wide")[0] == 2
+    assert "decoding.beam_size" in capsys.readouterr().err
+
+
+def test_errors_leave_the_old_output_alone(run: RunDirectory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "out.txt").write_text("before")
+    (tmp_path / "in.txt").write_text("x\n")
+
+    class Failing:
+        def translate(self, lines: list[str]) -> list[Upper]:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(command, "load", lambda run, config: TextTranslator(Failing(), words, 6))
+    assert command.main(["--run", str(run.root), str(tmp_path / "in.txt"), "--output", str(tmp_path / "out.txt")]) == 130
+    assert (tmp_path / "out.txt").read_text() == "before"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["in.txt", "out.txt", "shouting"]
+
+
+@pytest.mark.parametrize(
+    ("file", "message"), [("missing.txt", "missing.txt: cannot be read: No such file"), (".", "cannot be read: Is a directory")]
+)
+def test_unreadable_input(run: RunDirectory, tmp_path: Path, capsys: pytest.CaptureFixture[str], file: str, message: str) -> None:
+    assert command.main(["--run", str(run.root), str(tmp_path / file)]) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_a_folder_is_no_output(run: RunDirectory, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "in.txt").write_text("x\n")
+    assert command.main(["--run", str(run.root), str(tmp_path / "in.txt"), "--output", str(tmp_path)]) == 2
+    assert "is a folder; expected the name of a file" in capsys.readouterr().err
+
+
+def test_a_folder_that_is_no_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert command.main(["--run", str(tmp_path / "nothing")]) == 2
+    assert "is not a run" in capsys.readouterr().err
+
+
+def test_talking(run: RunDirectory, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    monkeypatch.setattr(sys, "stdin", Terminal("hello\n\nbye\n"))
+    assert command.main(["--run", str(run.root)]) == 0
+    captured = capsys.readouterr()
+    assert captured.out == "HELLO\n\nBYE\n"
+    assert captured.err.count("en> ") == 4
+
+
+PROGRAM = textwrap.dedent(
+    """
+    import sys
+    from pipeline import translate as command
+    from pipeline.decoding.text_stream import TextTranslator
+
+    class Upper:
+        def __init__(self, text):
+            self.text = text
+
+    class Shouting:
+        def translate(self, lines):
+            return [Upper(line.upper()) for line in lines]
+
+    command.load = lambda run, config: TextTranslator(Shouting(), lambda text: len(text.split()), 6)
+    sys.exit(command.main(sys.argv[1:]))
+    """
+)
+
+
+def start(run: RunDirectory, root: Path) -> subprocess.Popen[bytes]:
+    """The command in a process of its own, with pipes at both ends."""
+    return subprocess.Popen(
+        [sys.executable, "-c", PROGRAM, "--run", str(run.root)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        cwd=root,
+        env=os.environ | {"PYTHONPATH": str(root), "LC_ALL": "C"},
+    )
+
+
+def test_a_conversation_through_pipes(run: RunDirectory, root: Path) -> None:
+    with start(run, root) as process:
+        assert process.stdin is not None and process.stdout is not None
+        for word in ("grün", "", "blau"):
+            process.stdin.write(f"{word}\n".encode())
+            process.stdin.flush()
+            assert process.stdout.readline().decode() == f"{word.upper()}\n"
+        process.stdin.close()
+        assert process.wait(20) == 0
+
+
+def test_a_reader_that_leaves_and_ctrl_c_are_no_tracebacks(run: RunDirectory, root: Path) -> None:
+    import signal
+
+    with start(run, root) as leaving, start(run, root) as stopped:
+        for process in (leaving, stopped):
+            assert process.stdin is not None and process.stdout is not None and process.stderr is not None
+            process.stdin.write(b"a\n")
+            process.stdin.flush()
+            assert process.stdout.readline() == b"A\n"
+        leaving.stdout.close()
+        leaving.stdin.write(b"b\n")
+        leaving.stdin.close()
+        assert leaving.wait(20) == 0
+        assert leaving.stderr.read() == b""
+        stopped.send_signal(signal.SIGINT)
+        assert stopped.wait(20) == 130
+        assert stopped.stderr.read().startswith(b"interrupted")
