@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pipeline.configuration import Config
 from pipeline.support.console import say
@@ -31,6 +31,7 @@ def run_stage(config: Config, run: RunDirectory) -> None:
     from pipeline.data.subwords import Tokenizer
     from pipeline.training.checkpoints import Checkpoints
     from pipeline.training.corpus import TrainingCorpus
+    from pipeline.training.setup import make_validator, new_model
     from pipeline.training.trainer import Trainer
 
     keras.utils.set_random_seed(config.training.seed)
@@ -56,41 +57,6 @@ def run_stage(config: Config, run: RunDirectory) -> None:
     begin(trainer, model, run)
     trainer.train()
     finish(trainer, run)
-
-
-def new_model(config: Config, source_vocabulary: int, target_vocabulary: int, total: int) -> Seq2Seq:
-    """A model with new weights, compiled for `total` updates."""
-    import keras
-
-    from pipeline.model.build import build_model
-    from pipeline.training.precision import resolve_precision
-    from pipeline.training.schedule import WarmupThenDecay
-
-    settings = config.training
-    precision = resolve_precision(settings.precision)
-    model = build_model(config.model, source_vocabulary, target_vocabulary, label_smoothing=settings.label_smoothing, precision=precision)
-    rate = WarmupThenDecay(settings.learning_rate, settings.schedule, settings.warmup_steps, total)
-    # Clipping by the global norm also sums the gradients of repeated tokens before Adam squares them, as it should.
-    optimizer = keras.optimizers.Adam(rate, beta_2=0.998, epsilon=1e-8, global_clipnorm=settings.clip_norm)
-    # On a CPU, TensorFlow's XLA runs this network several times slower than its own kernels.
-    model.compile(optimizer=optimizer, jit_compile=keras.backend.backend() == "jax")
-    optimizer.build(model.trainable_variables)
-    return model
-
-
-def make_validator(model: Seq2Seq, tokenizer: Any, table: Any, config: Config) -> Any:
-    """What validates `model` on the split `table`: sentences within the limit, the first of them also translated."""
-    import numpy as np
-
-    from pipeline.data.batches import encode_split
-    from pipeline.training.validation import Validator
-
-    pairs = encode_split(table, tokenizer)
-    kept = np.flatnonzero(np.maximum(pairs.source_lengths, pairs.target_lengths) - 1 <= config.model.max_tokens)
-    if not len(kept):
-        raise UserError(f"every validation sentence is longer than model.max_tokens = {config.model.max_tokens} pieces. Raise it.")
-    chosen = table.select(kept[: config.training.validation_sentences])
-    return Validator(model, tokenizer, pairs.select(kept), (list(chosen["source"]), list(chosen["target"])), config)
 
 
 def begin(trainer: Trainer, model: Seq2Seq, run: RunDirectory) -> None:

@@ -146,20 +146,20 @@ def plan_epoch(pairs: EncodedPairs, batch_tokens: int, seed: int, weights: NDArr
         copies = np.floor(weights + generator.random(len(pairs))).astype(np.int64)
         indices = np.repeat(indices, copies)
     generator.shuffle(indices)
-    # A little noise, so that not the same sentences meet every time.
-    target = pairs.target_lengths[indices] + generator.integers(-1, 2, len(indices))
-    order = np.lexsort((pairs.source_lengths[indices], target))
-    batches = list(_cut(indices[order], pairs.target_lengths, batch_tokens))
+    # Other sentences meet in every epoch: those of equal lengths stay shuffled, and the cuts fall elsewhere.
+    order = np.lexsort((pairs.source_lengths[indices], pairs.target_lengths[indices]))
+    batches = list(_cut(indices[order], pairs.target_lengths, batch_tokens, first=int(generator.integers(batch_tokens // 2, batch_tokens + 1))))
     generator.shuffle(batches)
     return batches
 
 
-def _cut(indices: NDArray[np.int64], lengths: NDArray[np.int64], batch_tokens: int) -> Iterator[NDArray[np.int64]]:
-    start, longest = 0, 0
+def _cut(indices: NDArray[np.int64], lengths: NDArray[np.int64], batch_tokens: int, first: int) -> Iterator[NDArray[np.int64]]:
+    """Cuts `indices` into batches of at most `batch_tokens`, the first of at most `first` tokens."""
+    start, longest, limit = 0, 0, first
     for end, index in enumerate(indices):
         longest = max(longest, int(lengths[index]))
-        if end > start and longest * (end + 1 - start) > batch_tokens:
+        if end > start and longest * (end + 1 - start) > limit:
             yield indices[start:end]
-            start, longest = end, int(lengths[index])
+            start, longest, limit = end, int(lengths[index]), batch_tokens
     if start < len(indices):
         yield indices[start:]

@@ -65,8 +65,7 @@ def beam_search(step: Step, initial: Tensor, search: Search) -> tuple[Tensor, Te
     offsets = ops.arange(batch, dtype="int32")[:, None] * beams
 
     def unfinished(index: Tensor, tokens: Tensor, states: Tensor, alive: Tensor, history: Tensor, best: Tensor, best_ids: Tensor) -> Tensor:
-        hope = ops.max(alive, axis=1) / longest
-        return ops.logical_and(index < limit, ops.any(hope > best))
+        return ops.logical_and(index < limit, ops.any(alive / longest > best[:, None]))
 
     def grow(
         index: Tensor, tokens: Tensor, states: Tensor, alive: Tensor, history: Tensor, best: Tensor, best_ids: Tensor

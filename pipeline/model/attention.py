@@ -59,9 +59,9 @@ class BahdanauAttention(keras.layers.Layer):
             context [B, T, H]; weights [B, T, S], summing to 1, exactly 0 at padding.
         """
         queries = matmul(query, self.query_kernel, self.precision)
-        compared = ops.tanh(queries[:, :, None, :] + keys[:, None, :, :])  # --> [B, T, S, A]
+        compared = ops.tanh(ops.expand_dims(queries, 2) + ops.expand_dims(keys, 1))  # --> [B, T, S, A]
         direction = self.direction * (self.scale * ops.rsqrt(ops.sum(ops.square(self.direction))))
-        scores = ops.squeeze(ops.matmul(compared, direction[:, None]), -1)  # --> [B, T, S]
+        scores = ops.squeeze(matmul(compared, ops.expand_dims(direction, 1), "float32"), -1)  # --> [B, T, S]
         scores = scores + ops.where(memory_mask, 0.0, NEVER)[:, None, :]
         weights = ops.softmax(scores, axis=-1)
         return ops.matmul(weights, memory), weights

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import keras
+import numpy as np
 from keras import ops
 
 from pipeline.model.precision import matmul
@@ -77,9 +78,8 @@ class GRU(keras.layers.Layer):
         """
         gates = self.project(inputs)
         if token_mask is not None:
-            hold = ops.where(token_mask, 0.0, HOLD)[..., None]
-            parts = ops.split(gates, gates.shape[-1] // self.units, axis=-1)
-            gates = ops.concatenate([part + hold if i % 3 == 0 else part for i, part in enumerate(parts)], axis=-1)
+            is_update_gate = np.arange(gates.shape[-1]) // self.units % 3 == 0
+            gates = gates + ops.where(token_mask, 0.0, HOLD)[..., None] * is_update_gate.astype("float32")
         gates = ops.transpose(gates, (1, 0, 2))  # --> [T, B, directions * 3 D]
         return self._both(gates) if self.bidirectional else self._forward(gates, initial)
 
@@ -94,18 +94,21 @@ class GRU(keras.layers.Layer):
     def _forward(self, gates: Tensor, initial: Tensor | None) -> tuple[Tensor, Tensor]:
         if initial is None:
             initial = ops.zeros_like(gates[0, :, : self.units])
-        states = gru_sequence(gates, initial, *self._recurrent(), self.precision)
-        return ops.transpose(states, (1, 0, 2)), states[-1]
+        states, last = gru_sequence(gates, initial, *self._recurrent(), self.precision)
+        return ops.transpose(states, (1, 0, 2)), last
 
     def _both(self, gates: Tensor) -> tuple[Tensor, Tensor]:
-        forward, backward = gates[..., : 3 * self.units], ops.flip(gates[..., 3 * self.units :], axis=0)
-        gates = ops.stack([forward, backward], axis=1)  # --> [T, 2, B, 3 D]; padding first in the reversed half, where it holds zeros
-        states = gru_sequence(gates, ops.zeros_like(gates[0, ..., : self.units]), *self._recurrent(), self.precision)
-        outputs = ops.concatenate([states[:, 0], ops.flip(states[:, 1], axis=0)], axis=-1)
-        return ops.transpose(outputs, (1, 0, 2)), ops.concatenate([states[-1, 0], states[-1, 1]], axis=-1)
+        forward, backward = ops.split(gates, 2, axis=-1)
+        # Reversed, the padding comes first, where it holds the zeros that the state begins with.
+        gates = ops.stack([forward, ops.flip(backward, axis=0)], axis=1)  # --> [T, 2, B, 3 D]
+        states, last = gru_sequence(gates, ops.zeros_like(gates[0, ..., : self.units]), *self._recurrent(), self.precision)
+        forward, backward = ops.unstack(states, 2, axis=1)
+        outputs = ops.concatenate([forward, ops.flip(backward, axis=0)], axis=-1)
+        return ops.transpose(outputs, (1, 0, 2)), ops.concatenate(ops.unstack(last, 2, axis=0), axis=-1)
 
     def _recurrent(self) -> tuple[Tensor, Tensor]:
-        return ops.convert_to_tensor(self.recurrent_kernel), ops.convert_to_tensor(self.recurrent_bias)
+        # Tensors, not variables: TensorFlow, run eagerly, takes a variable in a custom gradient for one that was not passed in.
+        return ops.copy(self.recurrent_kernel), ops.copy(self.recurrent_bias)
 
 
 def _glorot(size: int, units: int) -> keras.initializers.Initializer:

@@ -19,7 +19,7 @@ Tensor = Any
 HOLD = -1e4
 
 
-def gru_sequence(inputs: Tensor, initial: Tensor, kernel: Tensor, bias: Tensor, precision: str = "float32") -> Tensor:
+def gru_sequence(inputs: Tensor, initial: Tensor, kernel: Tensor, bias: Tensor, precision: str = "float32") -> tuple[Tensor, Tensor]:
     """States of a GRU over a sequence (Cho et al., 2014; Bahdanau et al., 2015, A.1.1):
 
         z_t = sigmoid(x_t^z + h_{t-1} U^z)                          how much is replaced; 0 keeps the state
@@ -37,54 +37,58 @@ def gru_sequence(inputs: Tensor, initial: Tensor, kernel: Tensor, bias: Tensor, 
         precision: of the matrix products.
 
     Returns:
-        [T, ..., B, D] the states h_1 to h_T.
+        states [T, ..., B, D], h_1 to h_T; last [..., B, D], h_T once more, which is cheaper than to cut it out of the states.
     """
 
     @ops.custom_gradient
-    def states_of(inputs: Tensor, initial: Tensor, kernel: Tensor, bias: Tensor) -> tuple[Tensor, Any]:
-        states = _forward(inputs, initial, kernel, bias, precision)
+    def states_of(inputs: Tensor, initial: Tensor, kernel: Tensor, bias: Tensor) -> tuple[tuple[Tensor, Tensor], Any]:
+        last, states = _forward(inputs, initial, kernel, bias, precision)
 
-        def gradients(upstream: Tensor, **_: Any) -> tuple[Tensor, ...]:
-            return _backward(upstream, inputs, initial, kernel, bias, states, precision)
+        def gradients(*upstream: Any, **_: Any) -> tuple[Tensor, ...]:
+            # JAX hands over the gradients of both results as one tuple, the other backends one by one.
+            of_states, of_last = upstream if len(upstream) == 2 else upstream[0]
+            return _backward(of_states, of_last, inputs, initial, kernel, bias, states, precision)
 
-        return states, gradients
+        return (states, last), gradients
 
     return states_of(inputs, initial, kernel, bias)
 
 
 def gru_step(inputs: Tensor, state: Tensor, kernel: Tensor, bias: Tensor, precision: str = "float32") -> Tensor:
     """One step of `gru_sequence`: inputs [..., B, 3 D], state [..., B, D] -> the next state [..., B, D]."""
-    units = state.shape[-1]
-    recurrent = matmul(state, kernel, precision)
-    gates = ops.sigmoid(inputs[..., : 2 * units] + recurrent[..., : 2 * units])
-    update, reset = gates[..., :units], gates[..., units:]
-    candidate = ops.tanh(inputs[..., 2 * units :] + reset * (recurrent[..., 2 * units :] + bias))
+    update, _, _, candidate = _gates(inputs, matmul(state, kernel, precision), bias)
     return state + update * (candidate - state)
 
 
-def _forward(inputs: Tensor, initial: Tensor, kernel: Tensor, bias: Tensor, precision: str) -> Tensor:
+def _gates(inputs: Tensor, recurrent: Tensor, bias: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """z, r, what r multiplies, and n, from the inputs' and the state's products [..., 3 D]."""
+    units = inputs.shape[-1] // 3
+    of_gates, of_candidate = ops.split(inputs, [2 * units], axis=-1)
+    recurrent_of_gates, hidden = ops.split(recurrent, [2 * units], axis=-1)
+    update, reset = ops.split(ops.sigmoid(of_gates + recurrent_of_gates), 2, axis=-1)
+    hidden = hidden + bias
+    return update, reset, hidden, ops.tanh(of_candidate + reset * hidden)
+
+
+def _forward(inputs: Tensor, initial: Tensor, kernel: Tensor, bias: Tensor, precision: str) -> tuple[Tensor, Tensor]:
     kernel = ops.cast(kernel, precision)  # once, not once a step
 
     def step(state: Tensor, step_inputs: Tensor) -> tuple[Tensor, Tensor]:
         state = gru_step(step_inputs, state, kernel, bias, precision)
         return state, state
 
-    return ops.scan(step, initial, inputs, length=inputs.shape[0])[1]
+    return ops.scan(step, initial, inputs)
 
 
 def _backward(
-    upstream: Tensor, inputs: Tensor, initial: Tensor, kernel: Tensor, bias: Tensor, states: Tensor, precision: str
+    of_states: Tensor, of_last: Tensor, inputs: Tensor, initial: Tensor, kernel: Tensor, bias: Tensor, states: Tensor, precision: str
 ) -> tuple[Tensor, ...]:
-    """Gradients of the inputs, h_0, U and b, from `upstream` [T, ..., B, D] = d loss / d h_t as seen from above."""
+    """Gradients of the inputs, h_0, U and b, from those of the states [T, ..., B, D], as seen from above, and of the last state."""
     units = initial.shape[-1]
     previous = ops.concatenate([initial[None], states[:-1]], axis=0)
 
     # The gates of all steps at once; the forward loop keeps nothing but the states.
-    recurrent = matmul(previous, kernel, precision)
-    gates = ops.sigmoid(inputs[..., : 2 * units] + recurrent[..., : 2 * units])
-    update, reset = gates[..., :units], gates[..., units:]
-    hidden = recurrent[..., 2 * units :] + bias
-    candidate = ops.tanh(inputs[..., 2 * units :] + reset * hidden)
+    update, reset, hidden, candidate = _gates(inputs, matmul(previous, kernel, precision), bias)
 
     # d (gate inputs) / d h_t, all steps: what a unit of gradient at the state does to each product h_{t-1} U.
     through_candidate = update * (1 - candidate * candidate)
@@ -99,20 +103,20 @@ def _backward(
     transposed = ops.cast(ops.swapaxes(kernel, -1, -2), precision)
 
     def step(later: Tensor, step_inputs: Tensor) -> tuple[Tensor, Tensor]:
-        above, keep, factor = step_inputs[..., :units], step_inputs[..., units : 2 * units], step_inputs[..., 2 * units :]
+        above, keep, factor = ops.split(step_inputs, [units, 2 * units], axis=-1)
         total = above + later * keep + matmul(_thrice(later) * factor, transposed, precision)
         return total, total
 
-    # Step t receives from step t + 1, so the factors stand one step earlier than the gradients they act on.
-    def shifted(tensor: Tensor) -> Tensor:
-        return ops.concatenate([tensor[1:], ops.zeros_like(tensor[:1])], axis=0)
-
+    # Step t receives from step t + 1, so the factors stand one step earlier than the gradients they act on; after the last step
+    # stands what comes from `last`, which passes unchanged: keep = 1, factor = 0.
+    keep = ops.concatenate([1 - update[1:], ops.ones_like(update[:1])], axis=0)
+    factor = ops.concatenate([factors[1:], ops.zeros_like(factors[:1])], axis=0)
     # One tensor, not three: Keras's scan on TensorFlow fails on several inputs whose length is known only when it runs.
-    loop_inputs = ops.concatenate([upstream, shifted(ops.concatenate([1 - update, factors], axis=-1))], axis=-1)
-    totals = ops.scan(step, ops.zeros_like(initial), loop_inputs, length=loop_inputs.shape[0], reverse=True)[1]
+    loop_inputs = ops.concatenate([of_states, keep, factor], axis=-1)
+    first, totals = ops.scan(step, of_last, loop_inputs, reverse=True)
     products = _thrice(totals) * factors
     d_inputs = ops.concatenate([products[..., : 2 * units], totals * through_candidate], axis=-1)
-    d_initial = totals[0] * (1 - update[0]) + matmul(products[0], transposed, precision)
+    d_initial = first * (1 - update[0]) + matmul(products[0], transposed, precision)
     d_kernel = _kernel_gradient(previous, products, precision)
     d_bias = ops.sum(products[..., 2 * units :], axis=(0, -2))[..., None, :]
     return d_inputs, d_initial, d_kernel, d_bias

@@ -66,6 +66,10 @@ class Seq2Seq(keras.Model):
         label_smoothing: float = 0.0,
         precision: str = "float32",
     ) -> None:
+        if shared_embeddings and source_vocabulary != target_vocabulary:
+            raise ValueError(
+                f"Shared embeddings need one vocabulary. Received: {source_vocabulary} source, {target_vocabulary} target pieces."
+            )
         super().__init__(name="seq2seq")
         self.label_smoothing = label_smoothing
         self.precision = precision
@@ -131,7 +135,8 @@ class Seq2Seq(keras.Model):
 
     def logits(self, readout: Tensor) -> Tensor:
         """The output layer: readout [..., R] -> logits [..., V]."""
-        kernel = ops.transpose(self.target_embedding.embeddings) if self.tied_output else self.output_kernel
+        # Rounded first and then transposed: the table is large, and this way half of it is moved.
+        kernel = ops.transpose(ops.cast(self.target_embedding.embeddings, self.precision)) if self.tied_output else self.output_kernel
         return matmul(readout, kernel, self.precision) + self.output_bias
 
     def compute_loss(

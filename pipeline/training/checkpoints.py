@@ -75,7 +75,7 @@ class Checkpoints:
         """
         for path in reversed(self._files()):
             try:
-                with np.load(path, allow_pickle=False) as file:
+                with path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
                     header = json.loads(str(file["header"]))
                     values = [file[f"v{number}"] for number in range(header["count"])]
             except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zipfile.LargeZipFile) as error:

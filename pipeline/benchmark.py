@@ -1,0 +1,55 @@
+"""Measures speed and memory on this machine: python -m pipeline.benchmark train CONFIG | prepare"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+
+from pipeline.support.console import add_config_arguments, config_and_run, guarded, say
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command; returns its exit status."""
+    parser = argparse.ArgumentParser(prog="python -m pipeline.benchmark", description="Measure speed and memory on this machine.")
+    commands = parser.add_subparsers(dest="what", required=True)
+    train = commands.add_parser("train", help="target tokens a second, beside what the machine's matrix products allow")
+    add_config_arguments(train)
+    train.add_argument("--updates", type=int, default=60, help="updates a round (default: 60)")
+    train.add_argument("--rounds", type=int, default=3, help="rounds of each precision, in turns (default: 3)")
+    train.add_argument("--precision", action="append", choices=["float32", "bfloat16"], help="default: both")
+    prepare = commands.add_parser("prepare", help="seconds and peak memory of cleaning and splitting synthetic corpora")
+    prepare.add_argument("--lines", type=int, action="append", help="size of a corpus, as often as needed (default: 100000 and 2000000)")
+    options = parser.parse_args(arguments)
+    return guarded(lambda: _train(options) if options.what == "train" else _prepare(options.lines or [100_000, 2_000_000]))
+
+
+def _train(options: argparse.Namespace) -> int:
+    config, run = config_and_run(options)
+    from pipeline.support.stages import require
+
+    require(run, config, "tokenize")
+    from pipeline.benchmarks.training import measure, summary
+
+    print(f"{'precision':10} {'target tokens/s':>16} {'training GFLOP/s':>17} {'float32 product GFLOP/s':>24} {'share':>7}")
+    for precision in options.precision or ["float32", "bfloat16"]:
+        say(f"measuring {options.rounds} rounds of {options.updates} updates in {precision} ...")
+        median = summary(measure(config, run, precision, options.updates, options.rounds))
+        print(
+            f"{precision:10} {median.tokens_per_second:>16,.0f} {median.training_rate / 1e9:>17.1f} "
+            f"{median.product_rate / 1e9:>24.1f} {median.share:>7.0%}",
+            flush=True,
+        )
+    return 0
+
+
+def _prepare(lines: list[int]) -> int:
+    from pipeline.benchmarks.prepare import measure
+
+    print(f"{'lines':>12} {'seconds':>9} {'peak MB':>9}")
+    for one in measure(lines):
+        print(f"{one['lines']:>12,} {one['seconds']:>9.1f} {one['peak_mb']:>9.1f}")
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,49 @@
+"""The parts of a training, made from a config: the compiled model, and what validates it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import keras
+import numpy as np
+
+from pipeline.configuration import Config
+from pipeline.data.batches import encode_split
+from pipeline.data.subwords import Tokenizer
+from pipeline.model.build import build_model
+from pipeline.model.seq2seq import Seq2Seq
+from pipeline.support.errors import UserError
+from pipeline.training.precision import resolve_precision
+from pipeline.training.schedule import WarmupThenDecay
+from pipeline.training.validation import Validator
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+
+
+def new_model(config: Config, source_vocabulary: int, target_vocabulary: int, total: int) -> Seq2Seq:
+    """A model with new weights, compiled for a training of `total` updates."""
+    settings = config.training
+    precision = resolve_precision(settings.precision)
+    model = build_model(config.model, source_vocabulary, target_vocabulary, label_smoothing=settings.label_smoothing, precision=precision)
+    rate = WarmupThenDecay(settings.learning_rate, settings.schedule, settings.warmup_steps, total)
+    # Clipping by the global norm also sums the gradients of repeated tokens before Adam squares them, as it should.
+    optimizer = keras.optimizers.Adam(rate, beta_2=0.998, epsilon=1e-8, global_clipnorm=settings.clip_norm)
+    # On a CPU, TensorFlow's XLA runs this network several times slower than its own kernels.
+    model.compile(optimizer=optimizer, jit_compile=keras.backend.backend() == "jax")
+    optimizer.build(model.trainable_variables)
+    return model
+
+
+def make_validator(model: Seq2Seq, tokenizer: Tokenizer, table: Dataset, config: Config) -> Validator:
+    """What validates `model` on the split `table`: its sentences within the limit, the first of which are also translated.
+
+    Raises:
+        UserError: no sentence is within the limit.
+    """
+    pairs = encode_split(table, tokenizer)
+    kept = np.flatnonzero(np.maximum(pairs.source_lengths, pairs.target_lengths) - 1 <= config.model.max_tokens)
+    if not len(kept):
+        raise UserError(f"every validation sentence is longer than model.max_tokens = {config.model.max_tokens} pieces. Raise it.")
+    chosen = table.select(kept[: config.training.validation_sentences])
+    return Validator(model, tokenizer, pairs.select(kept), (list(chosen["source"]), list(chosen["target"])), config)
