@@ -148,7 +148,9 @@ def plan_epoch(pairs: EncodedPairs, batch_tokens: int, seed: int, weights: NDArr
     generator.shuffle(indices)
     # Other sentences meet in every epoch: those of equal lengths stay shuffled, and the cuts fall elsewhere.
     order = np.lexsort((pairs.source_lengths[indices], pairs.target_lengths[indices]))
-    batches = list(_cut(indices[order], pairs.target_lengths, batch_tokens, first=int(generator.integers(batch_tokens // 2, batch_tokens + 1))))
+    batches = list(
+        _cut(indices[order], pairs.target_lengths, batch_tokens, first=int(generator.integers(batch_tokens // 2, batch_tokens + 1)))
+    )
     generator.shuffle(batches)
     return batches
 

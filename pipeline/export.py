@@ -1,0 +1,65 @@
+"""Exports a run as SavedModel and .tflite, and checks them against the model: python -m pipeline.export --run RUN"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from pipeline.configuration import Config
+from pipeline.support.console import add_run_arguments, say
+from pipeline.support.errors import UserError
+from pipeline.support.files import replacing, write_json
+from pipeline.support.run_directory import RunDirectory
+from pipeline.support.stages import stage_main
+
+
+def run_stage(config: Config, run: RunDirectory) -> None:
+    """Writes export/: saved_model/, tflite/ and report.json, or nothing where an artefact does not translate as the model does.
+
+    Raises:
+        UserError: an artefact failed its checks (the folder is then as it was before), or the run is not trained.
+    """
+    if not config.export.saved_model and not config.export.tflite:
+        raise UserError("export: there is nothing to export. Set export.saved_model to true, or name precisions in export.tflite.")
+    from pipeline.exporters.quiet import quiet
+
+    with quiet():  # TensorFlow greets
+        from pipeline.exporters.artefacts import export_artefacts
+
+    say("making the artefacts and trying each of them (takes less than a minute for a small model) ...")
+    with replacing(run.export) as temporary:
+        temporary.mkdir()
+        report = export_artefacts(config, run, temporary)
+        write_json(temporary / run.export_report.name, report)
+    print("\n".join(report_table(report)))
+
+
+def report_table(report: dict[str, Any]) -> list[str]:
+    """The report in short (its schema: pipeline/exporters/artefacts.py)."""
+    count = report["sentences"]["count"]
+    width = max(map(len, ["model", *report["artefacts"]]))
+    lines = [
+        f"{'artefact':{width}} {'size':>9} {'same ids':>11} {'BLEU':>7} {'a sentence':>11}",
+        f"{'model':{width}} {'':>9} {'':>11} {report['model']['bleu']:>7.2f}",
+    ]
+    for name, artefact in report["artefacts"].items():
+        same = f"{artefact['equal']} of {count}"
+        lines.append(
+            f"{name:{width}} {artefact['bytes'] / 1e6:>6.1f} MB {same:>11} {artefact['bleu']:>7.2f} {artefact['milliseconds']:>8.1f} ms"
+        )
+    sentences = report["sentences"]
+    return [
+        *lines,
+        f"{count} sentences of the {sentences['split']} split, {sentences['source_tokens']:g} source tokens in the median; "
+        f"beam {report['search']['beam_size']}, one thread, {report['processor']}. BLEU of so few is rough: one sentence can move it by a "
+        f"point. Made and checked in {report['seconds']:.0f} s.",
+    ]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command; returns its exit status."""
+    return stage_main("export", __doc__, arguments, add_arguments=add_run_arguments)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,207 @@
+"""All artefacts of a run, made in a folder and tried there; and the report of it.
+
+Schema of report.json, version 1:
+    schema_version, pocketnmt (version that wrote it), source_language, target_language
+    weights: sha256 of the run's weights; tokenizer: its fingerprint; parameters: number of weights
+    search: {beam_size, length_penalty, max_tokens}     inside all artefacts
+    sentences: {split, count, source_tokens}            that were compared; source_tokens: their median, EOS not counted
+    processor, bleu_signature                           what milliseconds and BLEU mean
+    model: {bleu}                                       what the artefacts are compared with
+    artefacts: {name: {
+        path, bytes                 in export/; of a folder: of all its files
+        ops: {operator: count}      of a .tflite, loops' bodies too
+        seconds                     of making it
+        equal: sentences with the model's own ids (all of them, in float32); bleu: on the sentences
+        score_difference: largest difference of a score from the model's
+        milliseconds: median of a sentence alone, on one thread }}
+    seconds: of all
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import platform
+import statistics
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from pipeline import __version__
+from pipeline.configuration import Config
+from pipeline.data.subwords import EOS, PAD
+from pipeline.decoding.scoring import score
+from pipeline.decoding.translator import Translator
+from pipeline.exporters import tflite
+from pipeline.exporters.fresh_process import FreshProcess
+from pipeline.exporters.parity import Answers, Sentences, demand_equal, keras_answers, phone_answers, saved_model_answers
+from pipeline.exporters.phone import file_of, write_phone_folder
+from pipeline.exporters.quiet import quiet
+from pipeline.exporters.runner import PhoneTranslator
+from pipeline.exporters.saved_model import save_saved_model, size_of
+from pipeline.exporters.sentences import choose_sentences
+from pipeline.support.errors import UserError
+from pipeline.support.files import remove, sha256
+from pipeline.support.run_directory import RunDirectory
+
+SCHEMA_VERSION = 1
+_BYTES_A_WEIGHT = 4
+_SLACK = 1.02, 200_000
+"""What the bytes of the weights may be exceeded by: a factor, and bytes for graph and names."""
+
+
+def export_artefacts(config: Config, run: RunDirectory, folder: Path) -> dict[str, Any]:
+    """Makes all artefacts that `config.export` asks for in `folder`, and tries them there.
+
+    Args:
+        config: of the run.
+        run: trained.
+        folder: gets saved_model/ and tflite/; must be there.
+
+    Returns:
+        The report, as the schema above has it.
+
+    Raises:
+        UserError: an artefact does not keep its promise, or the run is not trained; `folder` is then worth nothing.
+    """
+    if keras.backend.backend() != "tensorflow":
+        raise UserError(
+            f"export needs Keras on TensorFlow, but it runs on {keras.backend.backend()}. The weights are the same for all: "
+            f"KERAS_BACKEND=tensorflow python -m pipeline.export --run {run.root}"
+        )
+    begun = time.monotonic()
+    searching = config.decoding.model_copy(update={"beam_size": config.export.beam_size})
+    # On the processor, where the artefacts are tried: a graphics card rounds products to fewer digits. Only this part: what is
+    # traced in here stays there for ever, and a SavedModel may go to a server that has a graphics card.
+    with tf.device("/CPU:0"):
+        translator = Translator.load(run, config.model_copy(update={"decoding": searching}))
+        sentences = choose_sentences(run, config, translator.tokenizer)
+        expected = keras_answers(translator, sentences)
+
+    artefacts: dict[str, dict[str, Any]] = {}
+    with contextlib.ExitStack() as stack:
+        if config.export.saved_model:
+            with _timed() as seconds, quiet(), _disk(run):
+                save_saved_model(translator.model, translator.tokenizer, translator.search, config.data.cleaning, folder / "saved_model")
+            # In the background: a new Python takes some seconds until it has imported TensorFlow.
+            process = stack.enter_context(
+                FreshProcess(folder / "saved_model", sentences.texts, [[*ids, EOS] for ids in sentences.source_ids])
+            )
+            artefacts["saved_model"] = {"path": "saved_model", "bytes": size_of(folder / "saved_model"), "seconds": seconds()}
+            _check_size("saved_model", size_of(folder / "saved_model" / "variables"), translator)
+        if config.export.tflite:
+            artefacts |= _export_tflite(config, run, translator, sentences, expected, folder / "tflite")
+        if config.export.saved_model:
+            found = saved_model_answers(process, EOS, PAD)
+            demand_equal("saved_model", sentences, expected, found)
+            artefacts["saved_model"] |= _compared(sentences, expected, found)
+
+    scores = score(expected.texts, sentences.references, sentences.language)
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "pocketnmt": __version__,
+        "source_language": config.data.source_language,
+        "target_language": config.data.target_language,
+        "weights": sha256(run.best_weights),
+        "tokenizer": translator.tokenizer.fingerprint,
+        "parameters": translator.model.count_params(),
+        "search": {key: value for key, value in dataclasses.asdict(translator.search).items() if key not in ("bos", "eos")},
+        "sentences": {
+            "split": sentences.split,
+            "count": len(sentences.texts),
+            "source_tokens": statistics.median(map(len, sentences.source_ids)),
+        },
+        "processor": _processor(),
+        "bleu_signature": scores.bleu_signature,
+        "model": {"bleu": round(scores.bleu, 4)},
+        "artefacts": artefacts,
+        "seconds": round(time.monotonic() - begun, 2),
+    }
+
+
+def _export_tflite(
+    config: Config, run: RunDirectory, translator: Translator, sentences: Sentences, expected: Answers, folder: Path
+) -> dict[str, dict[str, Any]]:
+    """Makes and tries the .tflite files; gives back their part of the report.
+
+    float32 is made even where it is not asked for: it alone can prove that the graph is right.
+    """
+    wanted: list[str] = list(dict.fromkeys(config.export.tflite))
+    models: dict[str, bytes] = {}
+    artefacts: dict[str, dict[str, Any]] = {}
+    with quiet(), tflite.traced(translator.model, translator.search, config.model.max_tokens) as graph:
+        for precision in dict.fromkeys(["float32", *wanted]):
+            with _timed() as seconds:
+                models[precision] = tflite.convert(graph, precision)
+            artefacts[f"tflite/{precision}"] = {
+                "path": f"tflite/{file_of(precision)}",
+                "bytes": len(models[precision]),
+                "ops": tflite.operators(models[precision]),
+                "seconds": seconds(),
+            }
+    _check_size("float32.tflite", len(models["float32"]), translator)
+
+    with _disk(run):
+        write_phone_folder(folder, models, translator.tokenizer, translator.search, config)
+    for precision in models:
+        with quiet():
+            found = phone_answers(PhoneTranslator(folder, precision), sentences)
+        if precision == "float32":
+            demand_equal(file_of(precision), sentences, expected, found)
+        artefacts[f"tflite/{precision}"] |= _compared(sentences, expected, found)
+    if "float32" not in wanted:
+        remove(folder)
+        write_phone_folder(folder, {name: models[name] for name in wanted}, translator.tokenizer, translator.search, config)
+        del artefacts["tflite/float32"]
+    return artefacts
+
+
+def _compared(sentences: Sentences, expected: Answers, found: Answers) -> dict[str, Any]:
+    return {
+        "equal": expected.equal(found),
+        "bleu": round(sentences.bleu(found.texts), 4),
+        "score_difference": round(max(abs(mine - its) for mine, its in zip(expected.scores, found.scores, strict=True)), 7),
+        "milliseconds": None if found.latency is None else round(found.latency, 2),
+    }
+
+
+def _check_size(name: str, found: int, translator: Translator) -> None:
+    factor, extra = _SLACK
+    weights = translator.model.count_params() * _BYTES_A_WEIGHT
+    if found > weights * factor + extra:
+        raise UserError(
+            f"{name}: has {found:,} bytes, but the {translator.model.count_params():,} weights take only {weights:,}: some are stored "
+            "twice. Nothing was exported; please report it."
+        )
+
+
+@contextlib.contextmanager
+def _timed() -> Iterator[Any]:
+    """Yields a function: seconds since the block began, until it ended."""
+    start, end = time.monotonic(), None
+    yield lambda: round((end or time.monotonic()) - start, 2)
+    end = time.monotonic()
+
+
+@contextlib.contextmanager
+def _disk(run: RunDirectory) -> Iterator[None]:
+    """Says a full disk as the rest of this program does; TensorFlow has an error of its own for it."""
+    try:
+        yield
+    except tf.errors.ResourceExhaustedError as error:
+        if "space" not in str(error).lower():
+            raise
+        raise UserError(f"{run.export}: the disk is full. Free some space and run the same command again; nothing was lost.") from error
+
+
+def _processor() -> str:
+    """The processor's name, as far as the system tells."""
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
+            if line.startswith("model name"):
+                return line.split(":", 1)[1].strip()
+    return platform.processor() or platform.machine()

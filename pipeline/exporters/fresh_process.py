@@ -1,0 +1,89 @@
+"""A SavedModel tried where it will be used: in a new Python that imports nothing but tensorflow and tensorflow_text."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from pipeline.exporters.quiet import last_lines
+from pipeline.support.errors import UserError
+
+# Texts in one batch; ids one sentence at a time, timed, the first of them twice: it warms up.
+_PROGRAM = """
+import json, sys, time
+import tensorflow as tf, tensorflow_text
+folder, asked, answered = sys.argv[1:]
+with open(asked, encoding="utf-8") as file:
+    texts, source_ids = json.load(file)
+tf.config.threading.set_intra_op_parallelism_threads(1)
+tf.config.threading.set_inter_op_parallelism_threads(1)
+signatures = tf.saved_model.load(folder).signatures
+answer = {name: tensor.numpy().tolist() for name, tensor in signatures["serving_default"](texts=tf.constant(texts)).items()}
+answer["translations"] = [text.decode() for text in answer["translations"]]
+answer["ids"], answer["milliseconds"] = [], []
+signatures["ids"](source_ids=tf.constant(source_ids[:1]))
+for sentence in source_ids:
+    start = time.perf_counter()
+    found = signatures["ids"](source_ids=tf.constant([sentence], tf.int32))["ids"].numpy()[0].tolist()
+    answer["milliseconds"].append(1000 * (time.perf_counter() - start))
+    answer["ids"].append(found)
+with open(answered, "w", encoding="utf-8") as file:
+    json.dump(answer, file)
+"""
+
+
+class FreshProcess:
+    """Translates with a SavedModel in a process of its own, on the processor, while we do other things.
+
+    Args:
+        saved_model: its folder.
+        texts: sentences, not empty.
+        source_ids: their ids with EOS.
+    """
+
+    def __init__(self, saved_model: Path, texts: Sequence[str], source_ids: Sequence[Sequence[int]]) -> None:
+        self._saved_model = saved_model
+        self._folder = tempfile.TemporaryDirectory(prefix="pocketnmt-")
+        asked, self._answered = (Path(self._folder.name) / name for name in ("asked.json", "answered.json"))
+        asked.write_text(json.dumps([list(texts), [list(ids) for ids in source_ids]]), encoding="utf-8")
+        self._log = tempfile.TemporaryFile()  # noqa: SIM115  closed in __exit__
+        self._process = subprocess.Popen(
+            # -I: neither this folder nor PYTHONPATH is looked at, so nothing of ours can be imported by chance.
+            [sys.executable, "-I", "-c", _PROGRAM, str(saved_model.resolve()), str(asked), str(self._answered)],
+            stdin=subprocess.DEVNULL,
+            stdout=self._log,
+            stderr=self._log,
+            env=os.environ | {"CUDA_VISIBLE_DEVICES": "", "TF_CPP_MIN_LOG_LEVEL": "2"},
+        )
+
+    def __enter__(self) -> FreshProcess:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        if self._process.poll() is None:
+            self._process.kill()
+        self._process.wait()
+        self._log.close()
+        self._folder.cleanup()
+
+    def result(self) -> dict[str, Any]:
+        """Waits for the answer: translations, scores and complete of the texts; ids and milliseconds of the ids, one at a time.
+
+        Raises:
+            UserError: the SavedModel could not be loaded or run there.
+        """
+        status = self._process.wait()
+        if status != 0:
+            raise UserError(
+                f"{self._saved_model.name}: a process that imports only tensorflow and tensorflow_text cannot run it "
+                f"(exit status {status}):\n{last_lines(self._log)}"
+            )
+        answer: dict[str, Any] = json.loads(self._answered.read_text(encoding="utf-8"))
+        return answer

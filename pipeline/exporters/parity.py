@@ -1,0 +1,121 @@
+"""Do the artefacts translate as the model does? The same sentences through all of them."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from pipeline.decoding.scoring import corpus_bleu
+from pipeline.decoding.translator import Translator
+from pipeline.exporters.fresh_process import FreshProcess
+from pipeline.exporters.runner import PhoneTranslator
+from pipeline.support.errors import UserError
+
+
+@dataclass(frozen=True)
+class Sentences:
+    """What everything is compared on.
+
+    Attributes:
+        split: where they come from.
+        texts: the sources, cleaned, none of them empty or longer than the model's limit.
+        source_ids: their ids, without EOS.
+        references: their translations.
+        language: code of the target language.
+    """
+
+    split: str
+    texts: list[str]
+    source_ids: list[list[int]]
+    references: list[str]
+    language: str
+
+    def bleu(self, hypotheses: Sequence[str]) -> float:
+        """BLEU of translations of all of them."""
+        return corpus_bleu(hypotheses, self.references, self.language)
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What the model, or an artefact, makes of the sentences.
+
+    Attributes:
+        ids: of each translation, without EOS.
+        texts: the translations.
+        scores: of each.
+        milliseconds: for each sentence alone, on one thread; empty where that was not measured.
+    """
+
+    ids: list[list[int]]
+    texts: list[str]
+    scores: list[float]
+    milliseconds: list[float] = field(default_factory=list)
+
+    @property
+    def latency(self) -> float | None:
+        """Median milliseconds a sentence."""
+        return statistics.median(self.milliseconds) if self.milliseconds else None
+
+    def equal(self, other: Answers) -> int:
+        """Number of sentences with the same ids."""
+        return sum(mine == others for mine, others in zip(self.ids, other.ids, strict=True))
+
+
+def keras_answers(translator: Translator, sentences: Sentences) -> Answers:
+    """What the model itself answers: the measure of all others."""
+    translations = translator.translate(sentences.texts)
+    return Answers([one.ids for one in translations], [one.text for one in translations], [one.score for one in translations])
+
+
+def saved_model_answers(process: FreshProcess, eos: int, pad: int) -> Answers:
+    """What a SavedModel answers in a process of its own."""
+    answer = process.result()
+    ids = [[token for token in row if token not in (eos, pad)] for row in answer["ids"]]
+    return Answers(ids, answer["translations"], answer["scores"], answer["milliseconds"])
+
+
+def phone_answers(phone: PhoneTranslator, sentences: Sentences) -> Answers:
+    """What a .tflite file answers, its texts by way of the app's own code."""
+    ids, scores, milliseconds = [], [], []
+    phone.translate_ids(sentences.source_ids[0])  # warms up
+    for source_ids in sentences.source_ids:
+        start = time.perf_counter()
+        found, score = phone.translate_ids(source_ids)
+        milliseconds.append(1000 * (time.perf_counter() - start))
+        ids.append(found)
+        scores.append(score)
+    return Answers(ids, phone.decode(ids), scores, milliseconds)
+
+
+def demand_equal(name: str, sentences: Sentences, expected: Answers, found: Answers) -> None:
+    """Makes sure that an artefact in float32 translates every sentence to the model's own ids, and to its text.
+
+    Raises:
+        UserError: it does not; the message shows the first sentence that differs.
+    """
+    differing = [index for index in range(len(sentences.texts)) if expected.ids[index] != found.ids[index]]
+    if differing:
+        first = differing[0]
+        raise UserError(
+            f"{name}: translates {len(differing)} of {len(sentences.texts)} sentences to other ids than the model; nothing was exported. "
+            f"The first, number {first + 1} of them:\n"
+            f"  source     {sentences.texts[first]}\n"
+            f"  source ids {sentences.source_ids[first]}\n"
+            f"  model      {expected.ids[first]}  (score {expected.scores[first]:.6f})\n"
+            f"  {name:10} {found.ids[first]}  (score {found.scores[first]:.6f})\n"
+            "If the two scores are equal, so are the translations in the model's eyes, and rounding chose: another number of "
+            "export.parity_sentences compares other sentences. If not, the exporter is wrong: please report it."
+        )
+    texts = [index for index in range(len(sentences.texts)) if expected.texts[index] != found.texts[index]]
+    if texts:
+        first = texts[0]
+        raise UserError(
+            f"{name}: has the model's ids, but other text in {len(texts)} of {len(sentences.texts)} sentences; nothing was exported. "
+            f"The first, number {first + 1} of them:\n"
+            f"  source     {sentences.texts[first]}\n"
+            f"  model      {expected.texts[first]!r}\n"
+            f"  {name:10} {found.texts[first]!r}\n"
+            "Its SentencePiece differs from the run's: please report it."
+        )

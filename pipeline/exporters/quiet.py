@@ -1,0 +1,44 @@
+"""Silence for libraries that write to standard error from C++, where Python's own means do not reach."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+import tempfile
+from collections.abc import Iterator
+from typing import IO
+
+from pipeline.support.errors import UserError
+
+_SHOWN = 4000
+"""Bytes of what was said that an error gets to show, the last ones."""
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Keeps back what is written to file descriptor 2; an error that passes, other than our own, carries the end of it as a note."""
+    with tempfile.TemporaryFile() as log:
+        sys.stderr.flush()
+        kept = os.dup(2)
+        os.dup2(log.fileno(), 2)
+        try:
+            yield
+        except UserError:
+            raise
+        except Exception as error:
+            if said := last_lines(log):
+                error.add_note(f"What was said meanwhile:\n{said}")
+            raise
+        finally:
+            sys.stderr.flush()
+            os.dup2(kept, 2)
+            os.close(kept)
+
+
+def last_lines(log: IO[bytes]) -> str:
+    """The end of a log that was written to a file, without the chatter of libraries that come up."""
+    size = log.seek(0, os.SEEK_END)
+    log.seek(max(0, size - _SHOWN))
+    lines = log.read().decode(errors="replace").splitlines()
+    return "\n".join(line for line in lines if not line.startswith(("I0000", "WARNING: All log messages"))).strip()

@@ -1,0 +1,195 @@
+"""A translator for a phone, in the shape that an app would have: python -m pipeline.exporters.runner FOLDER
+
+It needs a folder `export/tflite/`, a LiteRT interpreter and SentencePiece; no TensorFlow, no Keras and no run. What an app has to
+do around the .tflite file is all here: clean the text, cut what is too long, turn text into ids and ids into text.
+
+Schema of translator.json, version 1:
+    schema_version, pocketnmt (version that wrote it), source_language, target_language
+    files: {precision: {file, sha256}}              float32, float16, int8, as far as they were exported
+    source_subwords, target_subwords: {file, sha256}    SentencePiece models; the same file when the model is joint
+    ids: {pad, unk, bos, eos}
+    max_source_tokens: longest sentence in pieces, EOS not counted
+    max_target_tokens: longest translation in pieces, EOS counted
+    search: {beam_size, length_penalty}             as it is inside the files
+    cleaning: {normalize, control_characters}       how text is cleaned, see `clean`
+    placeholders: regular expressions of what must not be cut
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import sys
+import unicodedata
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import sentencepiece
+from ai_edge_litert.interpreter import Interpreter
+
+from pipeline.decoding.segmentation import join_translations, split_line
+from pipeline.support.errors import UserError
+
+DETAILS = "translator.json"
+SCHEMA_VERSION = 1
+SIGNATURE = "translate"
+SMALLEST_FIRST = ("int8", "float16", "float32")
+
+_BREAKS = re.compile(r"[\n\r\v\f\x85\u2028\u2029]+")
+_NEVER_TEXT = re.compile(r"[\x00-\x1f\x7f-\x9f▁]")
+_INVISIBLE = re.compile("[\u00ad\u200b\u2060\ufeff]")
+_SURROGATES = re.compile("[\ud800-\udfff]")
+_SPACES = re.compile(r"\s+")
+_RUN_OF_SPACES = re.compile(r"[ \n]+")
+
+
+class PhoneTranslator:
+    """Translates text with a folder that `python -m pipeline.export` made.
+
+    Args:
+        folder: `export/tflite/` of a run, or a copy of it.
+        precision: which of its files; default: the smallest.
+        threads: of the interpreter.
+
+    Raises:
+        UserError: a file is missing, damaged or not the one that translator.json names.
+    """
+
+    def __init__(self, folder: Path, precision: str | None = None, threads: int = 1) -> None:
+        self.details = read_details(folder)
+        files: dict[str, dict[str, str]] = self.details["files"]
+        self.precision = precision or next((name for name in SMALLEST_FIRST if name in files), "")
+        if self.precision not in files:
+            raise UserError(f"{folder / DETAILS}: has no {self.precision or 'model'}; it has: {', '.join(files) or 'none'}.")
+        self._limit: int = self.details["max_source_tokens"]
+        self._pad, self._eos = self.details["ids"]["pad"], self.details["ids"]["eos"]
+        self._placeholders = [re.compile(pattern) for pattern in self.details["placeholders"]]
+        self._source = _subwords(folder, self.details["source_subwords"])
+        self._target = _subwords(folder, self.details["target_subwords"])
+        path, content = _checked(folder, files[self.precision])
+        try:
+            self._interpreter = Interpreter(model_content=content, num_threads=threads)
+            self._search = self._interpreter.get_signature_runner(SIGNATURE)
+        except (ValueError, RuntimeError) as error:
+            raise UserError(f"{path}: is not a translator that this interpreter can run ({str(error).splitlines()[0]}).") from None
+
+    def translate(self, text: str) -> str:
+        """The translation of a text of any length, on one line; empty for an empty or blank one."""
+        text = clean(text, **self.details["cleaning"])
+        segments = split_line(text, self._limit, lambda part: len(self._source.encode(part)), self._placeholders)
+        return join_translations(segments, [self._translate_sentence(_RUN_OF_SPACES.sub(" ", segment).strip()) for segment in segments])
+
+    def translate_ids(self, source_ids: Sequence[int]) -> tuple[list[int], float]:
+        """The search on ids.
+
+        Args:
+            source_ids: of one sentence without EOS, 1 to max_source_tokens of them.
+
+        Returns:
+            ids of the translation without EOS; its score, see `pipeline.decoding.beam_search.beam_search`.
+        """
+        if not 0 < len(source_ids) <= self._limit:
+            raise ValueError(f"Expected 1 to {self._limit} ids. Received: {len(source_ids)}")
+        padded = np.full((1, self._limit + 1), self._pad, dtype=np.int32)
+        padded[0, : len(source_ids) + 1] = [*source_ids, self._eos]
+        found = self._search(source_ids=padded, length=np.array([len(source_ids) + 1], dtype=np.int32))
+        return [token for token in found["ids"][0].tolist() if token not in (self._pad, self._eos)], float(found["score"][0])
+
+    def decode(self, ids: Sequence[Sequence[int]]) -> list[str]:
+        """The texts of translations."""
+        texts: list[str] = self._target.decode([list(one) for one in ids])
+        return texts
+
+    def _translate_sentence(self, sentence: str) -> str:
+        # Only a single character can have more pieces than the limit.
+        source_ids = self._source.encode(sentence)[: self._limit]
+        if not source_ids:
+            return ""
+        return " ".join(self.decode([self.translate_ids(source_ids)[0]])[0].splitlines())
+
+
+def clean(text: str, *, normalize: str | None, control_characters: bool) -> str:
+    """A text as the model knows it; line breaks become '\\n', a place to cut, and a blank text becomes empty."""
+    parts = []
+    for part in _BREAKS.split(text):
+        part = _SURROGATES.sub("\ufffd", _NEVER_TEXT.sub(" ", part))
+        if normalize is not None:
+            part = unicodedata.normalize(normalize, part)  # type: ignore[arg-type]
+        if control_characters:
+            part = _SPACES.sub(" ", _INVISIBLE.sub("", part))
+        parts.append(part.strip())
+    return "\n".join(part for part in parts if part)
+
+
+def read_details(folder: Path) -> dict[str, Any]:
+    """translator.json of a folder.
+
+    Raises:
+        UserError: it is missing, damaged or of another version.
+    """
+    path = folder / DETAILS
+    try:
+        details = json.loads(path.read_text(encoding="utf-8"))
+    except OSError:
+        raise UserError(
+            f"{path}: cannot be read. Expected the folder export/tflite/ of a run: python -m pipeline.export --run RUN"
+        ) from None
+    except ValueError as error:
+        raise UserError(f"{path}: is damaged ({error}). Export again, or copy the folder again.") from None
+    if not isinstance(details, dict) or details.get("schema_version") != SCHEMA_VERSION:
+        raise UserError(f"{path}: expected schema_version {SCHEMA_VERSION}. Export again with this version.")
+    return details
+
+
+def _checked(folder: Path, described: dict[str, str]) -> tuple[Path, bytes]:
+    """The content of a file, which must be the very one that translator.json describes."""
+    path = folder / described["file"]
+    try:
+        content = path.read_bytes()
+    except OSError:
+        raise UserError(f"{path}: cannot be read, but {DETAILS} names it. Copy the whole folder.") from None
+    found = hashlib.sha256(content).hexdigest()
+    if found != described["sha256"]:
+        raise UserError(
+            f"{path}: is file {found[:8]}… ({len(content):,} bytes), but {DETAILS} describes {described['sha256'][:8]}…: "
+            "it is damaged, or of another export. Copy the whole folder again."
+        )
+    return path, content
+
+
+def _subwords(folder: Path, described: dict[str, str]) -> Any:
+    path, content = _checked(folder, described)
+    try:
+        return sentencepiece.SentencePieceProcessor(model_proto=content)
+    except (RuntimeError, OSError):
+        raise UserError(f"{path}: is not a SentencePiece model. Copy the whole folder again.") from None
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Translates standard input, a line at a time."""
+    import argparse
+
+    parser = argparse.ArgumentParser(
+        prog="python -m pipeline.exporters.runner", description="Translate standard input with a .tflite file."
+    )
+    parser.add_argument("folder", type=Path, metavar="FOLDER", help="export/tflite/ of a run")
+    parser.add_argument("--precision", choices=SMALLEST_FIRST, help="which file (default: the smallest there is)")
+    parser.add_argument("--threads", type=int, default=1, metavar="N", help="of the interpreter (default: 1)")
+    options = parser.parse_args(arguments)
+    try:
+        translator = PhoneTranslator(options.folder, options.precision, options.threads)
+        for line in sys.stdin:
+            print(translator.translate(line), flush=True)
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except (KeyboardInterrupt, BrokenPipeError):
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

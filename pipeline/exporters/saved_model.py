@@ -1,0 +1,123 @@
+"""The server's artefact: a SavedModel that takes text and gives text, SentencePiece and the whole search inside.
+
+    import tensorflow as tf, tensorflow_text
+    translate = tf.saved_model.load("export/saved_model").signatures["serving_default"]
+    translate(texts=tf.constant(["Turn on the light."]))["translations"]
+
+Signatures:
+    serving_default     texts: string [B] -> translations: string [B], scores: float32 [B], complete: bool [B]
+    ids                 source_ids: int32 [B, S], EOS (3) after each sentence, then 0 -> ids: int32 [B, L], scores: float32 [B]
+
+A text is cleaned as the training text was: bytes that are not UTF-8 become U+FFFD, control characters, line breaks and '▁' become
+spaces, runs of spaces one. An empty or blank text gives an empty one. Score: natural log, divided by the length penalty.
+
+A text of any length is read to its end, but a model that has learnt on sentences translates paragraphs badly, and a translation
+has at most L pieces: where that cuts one off, `complete` is False. Send a sentence a text (pipeline/decoding/segmentation.py).
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import tensorflow as tf
+import tensorflow_text
+
+from pipeline.configuration.schema import Cleaning
+from pipeline.data.subwords import EOS, PAD, Subwords, Tokenizer
+from pipeline.decoding.beam_search import Search
+from pipeline.decoding.search_model import search_translations
+
+if TYPE_CHECKING:
+    from pipeline.model.seq2seq import Seq2Seq
+
+Tensor = Any
+
+# As pipeline/decoding/text_stream.py and pipeline/data/cleaning.py have them, in RE2's notation.
+_NEVER_TEXT = r"[\x{00}-\x{1f}\x{7f}-\x{9f}\x{2028}\x{2029}\x{2581}]"
+_INVISIBLE = r"[\x{ad}\x{200b}\x{2060}\x{feff}]"
+_SPACES = r"[ \x{a0}\x{1680}\x{2000}-\x{200a}\x{202f}\x{205f}\x{3000}]+"
+
+
+class ServedTranslator(tf.Module):
+    """What the SavedModel keeps: the values of the weights and the tokenizer's models, each of them once.
+
+    The Keras model stays in a closure. Were it an attribute, its layers would be tracked as well and every weight stored twice.
+    """
+
+    def __init__(self, model: Seq2Seq, tokenizer: Tokenizer, search: Search, cleaning: Cleaning) -> None:
+        """See `save_saved_model`."""
+        super().__init__(name="translator")
+        self.weights = [weight.value for weight in model.weights]
+        self.source_subwords = _subwords_op(tokenizer.source)
+        self.target_subwords = self.source_subwords if tokenizer.joint else _subwords_op(tokenizer.target)
+        self._cleaning = cleaning
+        self.search_ids = tf.function(
+            lambda source_ids: search_translations(model, source_ids, search), input_signature=[tf.TensorSpec([None, None], tf.int32)]
+        )
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="texts")])
+    def translate(self, texts: Tensor) -> dict[str, Tensor]:
+        """The signature `serving_default`."""
+        texts = clean_texts(texts, self._cleaning)
+        source_ids = self.source_subwords.tokenize(texts).to_tensor(PAD)  # [B, S], EOS after each
+        # A batch of no texts has no columns either; the encoder wants at least one.
+        source_ids = tf.pad(source_ids, [[0, 0], [0, tf.cast(tf.equal(tf.shape(source_ids)[1], 0), tf.int32)]])
+        ids, scores = self.search_ids(source_ids)
+        real = tf.logical_and(tf.not_equal(ids, PAD), tf.not_equal(ids, EOS))
+        translations = self.target_subwords.detokenize(tf.ragged.boolean_mask(ids, real))
+        blank = tf.equal(texts, "")
+        return {
+            "translations": tf.where(blank, "", translations),
+            "scores": tf.where(blank, 0.0, scores),
+            "complete": tf.logical_or(blank, tf.reduce_any(tf.equal(ids, EOS), axis=1)),
+        }
+
+    @tf.function(input_signature=[tf.TensorSpec([None, None], tf.int32, name="source_ids")])
+    def translate_ids(self, source_ids: Tensor) -> dict[str, Tensor]:
+        """The signature `ids`."""
+        ids, scores = self.search_ids(source_ids)
+        return {"ids": ids, "scores": scores}
+
+
+def _subwords_op(subwords: Subwords) -> Any:
+    """A SentencePiece model in a graph, EOS after what it encodes.
+
+    A loaded SavedModel tells these apart by name alone: two without a name of their own silently share one model, so the target was
+    spelt in the source's pieces (https://github.com/tensorflow/text/issues/1304). So a model is named by its content.
+    """
+    return tensorflow_text.SentencepieceTokenizer(subwords.model, out_type=tf.int32, add_eos=True, name=f"subwords_{subwords.sha256[:16]}")
+
+
+def clean_texts(texts: Tensor, cleaning: Cleaning) -> Tensor:
+    """Texts [B] as the model knows them, without line breaks; see `pipeline.decoding.text_stream.clean_line`."""
+    texts = tf.strings.unicode_transcode(texts, "UTF-8", "UTF-8", errors="replace", replace_control_characters=False)
+    texts = tf.strings.regex_replace(texts, _NEVER_TEXT, " ")
+    if cleaning.normalize is not None:
+        texts = tensorflow_text.normalize_utf8(texts, cleaning.normalize)
+    if cleaning.control_characters:
+        texts = tf.strings.regex_replace(texts, _INVISIBLE, "")
+        texts = tf.strings.regex_replace(texts, _SPACES, " ")
+    return tf.strings.strip(tf.strings.regex_replace(texts, " +", " "))
+
+
+def save_saved_model(model: Seq2Seq, tokenizer: Tokenizer, search: Search, cleaning: Cleaning, folder: Path) -> None:
+    """Writes the SavedModel.
+
+    Args:
+        model: trained, in float32.
+        tokenizer: the one it was trained with.
+        search: the settings of the search inside.
+        cleaning: how the training text was cleaned.
+        folder: gets saved_model.pb and variables/.
+    """
+    module = ServedTranslator(model, tokenizer, search, cleaning)
+    signatures = {"serving_default": module.translate, "ids": module.translate_ids}
+    # The gradients of our recurrence are for training.
+    options = tf.saved_model.SaveOptions(experimental_custom_gradients=False)
+    tf.saved_model.save(module, str(folder), signatures=signatures, options=options)
+
+
+def size_of(folder: Path) -> int:
+    """Bytes of all files in a folder."""
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())

@@ -1,0 +1,126 @@
+"""The phone's artefact: one .tflite a precision, with the whole search inside and no operator that is not TensorFlow Lite's own.
+
+Signature `translate`:
+    source_ids: int32 [1, N] the sentence, EOS (3) after it, then anything; N is the model's limit of tokens and one for EOS
+    length: int32 [1] tokens of the sentence, EOS counted, 2 to N
+    -> ids: int32 [1, L] EOS included where there is one, 0 after it; score: float32 [1]
+
+The sentence is cut out of `source_ids` first, so that a short one costs little and no mask is needed. Text becomes ids in the
+app, with the SentencePiece model that lies beside the file; `runner.py` is such an app.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
+
+import tensorflow as tf
+
+from pipeline.decoding.beam_search import Search
+from pipeline.decoding.search_model import search_translations
+from pipeline.support.errors import UserError
+
+if TYPE_CHECKING:
+    from pipeline.model.seq2seq import Seq2Seq
+
+Tensor = Any
+SIGNATURE = "translate"
+PRECISIONS = ("float32", "float16", "int8")
+
+
+@contextlib.contextmanager
+def traced(model: Seq2Seq, search: Search, max_tokens: int) -> Iterator[Path]:
+    """A temporary SavedModel from which all precisions are converted.
+
+    Args:
+        model: trained, in float32.
+        search: the settings of the search inside.
+        max_tokens: longest source in pieces, EOS not counted.
+    """
+
+    class Phone(tf.Module):
+        """Holds the values of the weights, each once."""
+
+        def __init__(self) -> None:
+            super().__init__(name="phone")
+            self.weights = [weight.value for weight in model.weights]
+
+        # The batch is one and known: an unknown one brings lists of tensors, which the built-in operators lack.
+        @tf.function(input_signature=[tf.TensorSpec([1, max_tokens + 1], tf.int32), tf.TensorSpec([1], tf.int32)])
+        def translate(self, source_ids: Tensor, length: Tensor) -> dict[str, Tensor]:
+            sentence = tf.ensure_shape(source_ids[:, : length[0]], [1, None])
+            ids, scores = search_translations(model, sentence, search)
+            return {"ids": ids, "score": scores}
+
+    module = Phone()
+    options = tf.saved_model.SaveOptions(experimental_custom_gradients=False)
+    with TemporaryDirectory(prefix="pocketnmt-") as folder:
+        tf.saved_model.save(module, folder, signatures={SIGNATURE: module.translate}, options=options)
+        yield Path(folder)
+
+
+def convert(traced_model: Path, precision: str) -> bytes:
+    """The content of a .tflite file.
+
+    Args:
+        traced_model: from `traced`.
+        precision: of the weights: "float32"; "float16" halves the file; "int8" quarters it (dynamic range: matrix products in
+            8-bit integers, everything between them in float32).
+
+    Raises:
+        UserError: the graph has an operator that is not a built-in one.
+    """
+    if precision not in PRECISIONS:
+        raise ValueError(f"Expected one of {PRECISIONS}. Received: {precision!r}")
+    converter = tf.lite.TFLiteConverter.from_saved_model(str(traced_model), signature_keys=[SIGNATURE])
+    converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
+    if precision != "float32":
+        converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    if precision == "float16":
+        converter.target_spec.supported_types = [tf.float16]
+    try:
+        content: bytes = converter.convert()
+    except Exception as error:
+        # The converter's error is a class of a private module, with pages of MLIR; its first lines name the operators.
+        if type(error).__name__ != "ConverterError":
+            raise
+        reason = " ".join(str(error)[:600].split())
+        raise UserError(f"{precision}.tflite: the model cannot be expressed in TensorFlow Lite's own operators: {reason}") from error
+    if foreign := foreign_operators(operators(content)):
+        raise UserError(
+            f"{precision}.tflite: has operators that no stock interpreter knows: {', '.join(foreign)}. "
+            "Expected built-in ones only; the code of pipeline/model/ or pipeline/decoding/ brings them in."
+        )
+    return content
+
+
+def operators(content: bytes) -> dict[str, int]:
+    """How often each operator occurs in a .tflite file, in all its graphs (loops have their own), the most frequent first.
+
+    One that is not built in is called 'CUSTOM <name>', TensorFlow's own among them ('CUSTOM FlexAddV2').
+    """
+    from ai_edge_litert import schema_py_generated as schema
+
+    names = {number: name for name, number in vars(schema.BuiltinOperator).items() if isinstance(number, int)}
+    model = schema.Model.GetRootAs(content, 0)
+    kinds: list[str] = []
+    for index in range(model.OperatorCodesLength()):
+        code = model.OperatorCodes(index)
+        # Files write small numbers to the old field as well; the larger one is right.
+        number = max(code.BuiltinCode(), code.DeprecatedBuiltinCode())
+        custom = number == schema.BuiltinOperator.CUSTOM
+        kinds.append(f"CUSTOM {(code.CustomCode() or b'?').decode()}" if custom else names.get(number, f"UNKNOWN {number}"))
+    counts: Counter[str] = Counter()
+    for index in range(model.SubgraphsLength()):
+        graph = model.Subgraphs(index)
+        counts.update(kinds[graph.Operators(number).OpcodeIndex()] for number in range(graph.OperatorsLength()))
+    return dict(counts.most_common())
+
+
+def foreign_operators(counts: dict[str, int]) -> list[str]:
+    """Those of `operators` that a stock interpreter does not know."""
+    return sorted(name for name in counts if name.startswith(("CUSTOM", "UNKNOWN", "DELEGATE")))

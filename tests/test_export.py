@@ -1,0 +1,465 @@
+"""Export: a small model with random weights through all artefacts, which must translate as it does, and say so where they do not."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import random
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipeline import export as command
+from pipeline.configuration import Config, parse_config
+from pipeline.data.subwords import EOS, Tokenizer
+from pipeline.decoding.text_stream import TextTranslator, clean_line
+from pipeline.support.errors import UserError
+from pipeline.support.files import read_json
+from pipeline.support.run_directory import RunDirectory
+
+SYLLABLES = ["ka", "lo", "mi", "ter", "un", "sel", "dor", "é", "fra", "ß"]
+SETTINGS = {
+    "shared": """
+        tokenizer: {vocabulary_size: 150}
+        model: {embedding_size: 24, encoder_units: 16, decoder_units: 20, attention_units: 12, shared_embeddings: true, tied_output: true,
+            max_tokens: 20}""",
+    "separate": """
+        tokenizer: {joint: false, type: bpe, vocabulary_size: 140}
+        model: {embedding_size: 24, encoder_units: 16, decoder_units: 20, decoder_layers: 2, attention_units: 12, max_tokens: 20}""",
+}
+ODD_TEXTS = [
+    "",
+    "   ",
+    "\t\n",
+    "kalo mi",
+    "  kalo   mi\t",
+    "kalo\tmi\nter",
+    "kalo▁mi",
+    "nul\0byte\x1b",
+    "line\u2028break\x85here",
+    "soft\u00adhy\u200bphen\ufeff",
+    "wide\u3000space\u00a0and\u202fnarrow",
+    "e\u0301 is é",
+    "日本 🙂 {name}",
+    "<s> </s> <pad>",
+    "{name} %s https://example.org/a?b=c",
+]
+
+
+@dataclass
+class Exported:
+    """A run and what was exported of it."""
+
+    run: RunDirectory
+    config: Config
+    report: dict[str, Any]
+
+
+@pytest.fixture(scope="module", params=["shared", pytest.param("separate", marks=pytest.mark.slow)])
+def exported(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Exported:
+    run, config = random_run(tmp_path_factory.mktemp("runs") / "toy", SETTINGS[request.param])
+    command.run_stage(config, run)
+    return Exported(run, config, read_json(run.export_report))
+
+
+@pytest.fixture
+def folder(exported: Exported, tmp_path: Path) -> Path:
+    """A copy of export/tflite/, as an app would have it."""
+    return Path(shutil.copytree(exported.run.tflite, tmp_path / "app"))
+
+
+def random_run(root: Path, settings: str, **changes: Any) -> tuple[RunDirectory, Config]:
+    """A run that looks trained: tables of made-up words, a tokenizer of them, random weights that end now and then."""
+    import keras
+
+    from pipeline.data.subword_training import train_tokenizer
+    from pipeline.model.build import build_model
+
+    config = parse_config(
+        f"""
+        name: toy
+        decoding: {{max_tokens: 12, batch_sentences: 16}}
+        export: {{tflite: [float32, float16, int8], parity_sentences: 12, beam_size: 3}}
+        {settings}
+        """,
+        "test",
+    )
+    if changes:
+        config = config.model_copy(update={"export": config.export.model_copy(update=changes)})
+    run = RunDirectory(root)
+    run.store_config(config)
+    generator = random.Random(1)
+    sides = [[sentence(generator) for _ in range(300)] for _ in range(2)]
+    write_table(run, "test", sides[0][:40], sides[1][:40])
+    tokenizer = train_tokenizer(*sides, config.tokenizer, run.tokenizer, languages=("en", "de"))
+    keras.utils.set_random_seed(1)
+    model = build_model(config.model, tokenizer.source.size, tokenizer.target.size)
+    # Larger than at the start of a training: else every sentence gets about the same translation.
+    for weight in model.weights:
+        if len(weight.shape) > 1:
+            weight.assign(weight.value * 2.5)
+    bias = model.output_bias.numpy()
+    bias[EOS] = 1.5
+    model.output_bias.assign(bias)
+    run.checkpoints.mkdir()
+    model.save_weights(run.best_weights)
+    return run, config
+
+
+def sentence(generator: random.Random) -> str:
+    """Some made-up words, at times with a placeholder."""
+    words = ["".join(generator.choices(SYLLABLES, k=generator.randint(1, 4))) for _ in range(generator.randint(1, 7))]
+    return " ".join([*words, "{name}"] if generator.random() < 0.2 else words)
+
+
+def write_table(run: RunDirectory, split: str, sources: list[str], targets: list[str]) -> None:
+    import pyarrow as pa
+
+    from pipeline.data.tables import SCHEMA, TableWriter
+
+    with TableWriter(run.split(split)) as table:
+        table.write(
+            pa.RecordBatch.from_pydict(
+                {"source": sources, "target": targets, "tag": [""] * len(sources), "weight": [1.0] * len(sources)}, SCHEMA
+            )
+        )
+
+
+def searching(exported: Exported) -> Config:
+    """The config with the exported beam for its own."""
+    decoding = exported.config.decoding.model_copy(update={"beam_size": exported.config.export.beam_size})
+    return exported.config.model_copy(update={"decoding": decoding})
+
+
+def describe(folder: Path, change: Any) -> None:
+    """Changes translator.json."""
+    path = folder / "translator.json"
+    details = json.loads(path.read_text())
+    change(details)
+    path.write_text(json.dumps(details))
+
+
+# --- what an export promises ------------------------------------------------------------------------------------------
+
+
+def test_float32_gives_the_models_ids(exported: Exported) -> None:
+    artefacts = exported.report["artefacts"]
+    assert list(artefacts) == ["saved_model", "tflite/float32", "tflite/float16", "tflite/int8"]
+    assert artefacts["saved_model"]["equal"] == artefacts["tflite/float32"]["equal"] == exported.report["sentences"]["count"] == 12
+    assert artefacts["saved_model"]["bleu"] == artefacts["tflite/float32"]["bleu"] == exported.report["model"]["bleu"]
+    assert artefacts["tflite/float32"]["score_difference"] < 1e-4
+    assert exported.report["search"] == {"beam_size": 3, "max_tokens": 12, "length_penalty": 1.0}
+
+
+def test_the_sentences_are_a_test(exported: Exported) -> None:
+    """Equal ids mean little if all sentences have the same translation, or none ever ends."""
+    from pipeline.decoding.translator import Translator
+
+    rows = [sentence(random.Random(seed)) for seed in range(12)]
+    translations = Translator.load(exported.run, searching(exported)).translate(rows)
+    assert len({one.text for one in translations}) > 6
+    assert len({one.complete for one in translations}) == 2
+
+
+def test_operators_are_built_in(exported: Exported) -> None:
+    from pipeline.exporters.tflite import foreign_operators, operators
+
+    for precision in ("float32", "float16", "int8"):
+        ops = operators((exported.run.tflite / f"{precision}.tflite").read_bytes())
+        assert ops == exported.report["artefacts"][f"tflite/{precision}"]["ops"]
+        assert ops["WHILE"] == 2, "the encoder's loop and the search's"
+        assert "TOPK_V2" in ops
+        assert foreign_operators(ops) == []
+    assert foreign_operators({"ADD": 1, "CUSTOM FlexAddV2": 2}) == ["CUSTOM FlexAddV2"]
+
+
+def test_no_weight_is_stored_twice(exported: Exported) -> None:
+    weights = 4 * exported.report["parameters"]
+    variables = sum(path.stat().st_size for path in (exported.run.saved_model / "variables").iterdir())
+    assert weights <= variables < weights + 10_000
+    sizes = [exported.report["artefacts"][f"tflite/{precision}"]["bytes"] for precision in ("float32", "float16", "int8")]
+    assert sizes == sorted(sizes, reverse=True)
+    assert sizes == [(exported.run.tflite / f"{precision}.tflite").stat().st_size for precision in ("float32", "float16", "int8")]
+    assert weights < sizes[0] < weights + 100_000
+
+
+def test_the_table_shows_every_artefact(exported: Exported) -> None:
+    table = command.report_table(exported.report)
+    assert [line.split()[0] for line in table[:-1]] == ["artefact", "model", *exported.report["artefacts"]]
+    assert "12 of 12" in table[2]
+
+
+# --- the SavedModel ---------------------------------------------------------------------------------------------------
+
+
+def test_a_fresh_process_translates_odd_texts_as_we_do(exported: Exported) -> None:
+    from pipeline.decoding.translator import Translator
+    from pipeline.exporters.fresh_process import FreshProcess
+
+    texts = [*ODD_TEXTS, "kalo mi ter. " * 12]
+    with FreshProcess(exported.run.saved_model, texts, [[5, 6, EOS]]) as process:
+        answer = process.result()
+    cleaned = [" ".join(clean_line(text, exported.config.data.cleaning).split("\n")) for text in texts]
+    expected = Translator.load(exported.run, searching(exported)).translate(cleaned)
+    assert answer["translations"] == [one.text for one in expected]
+    assert answer["scores"] == pytest.approx([one.score for one in expected], abs=1e-4)
+    assert answer["complete"] == [one.complete for one in expected]
+    assert answer["translations"][:3] == ["", "", ""]
+
+
+def test_a_server_may_use_its_graphics_card(exported: Exported) -> None:
+    """The checks run on the processor; what is saved must not be bound to it."""
+    from tensorflow.core.protobuf import saved_model_pb2
+
+    saved = saved_model_pb2.SavedModel.FromString((exported.run.saved_model / "saved_model.pb").read_bytes())
+    functions = saved.meta_graphs[0].graph_def.library.function
+    computing = {
+        node.device for function in functions for node in function.node_def if node.op in ("MatMul", "GatherV2", "TopKV2", "While")
+    }
+    assert computing == {""}
+
+
+def test_texts_that_are_no_texts(exported: Exported) -> None:
+    import tensorflow as tf
+
+    translate = tf.saved_model.load(str(exported.run.saved_model)).signatures["serving_default"]
+    none = translate(texts=tf.constant([], tf.string))
+    assert [len(none[name].numpy()) for name in ("translations", "scores", "complete")] == [0, 0, 0]
+    broken, replaced = translate(texts=tf.constant([b"caf\xe9 mi", "caf\ufffd mi".encode()]))["translations"].numpy()
+    assert broken == replaced
+
+
+def test_every_side_of_every_translator_keeps_its_own_tokenizer(quick: tuple[RunDirectory, Config], tmp_path: Path) -> None:
+    import tensorflow as tf
+
+    from pipeline.decoding.translator import Translator
+    from pipeline.exporters.saved_model import save_saved_model
+
+    for run, config in (quick, random_run(tmp_path / "toy", SETTINGS["separate"])):
+        translator = Translator.load(run, config)
+        save_saved_model(
+            translator.model, translator.tokenizer, translator.search, config.data.cleaning, tmp_path / f"{run.root.name}.exported"
+        )
+        loaded = tf.saved_model.load(str(tmp_path / f"{run.root.name}.exported"))
+        found = loaded.signatures["serving_default"](texts=tf.constant(["kalo miter", "unsel"]))["translations"].numpy()
+        assert [text.decode() for text in found] == [one.text for one in translator.translate(["kalo miter", "unsel"])]
+
+
+def test_a_saved_model_that_does_not_load_is_an_error(exported: Exported, tmp_path: Path) -> None:
+    from pipeline.exporters.fresh_process import FreshProcess
+
+    broken = Path(shutil.copytree(exported.run.saved_model, tmp_path / "saved_model"))
+    next(broken.glob("variables/*data*")).write_bytes(b"")
+    with FreshProcess(broken, ["a"], [[5, EOS]]) as process, pytest.raises(UserError, match="imports only tensorflow and tensorflow_text"):
+        process.result()
+
+
+# --- the app ----------------------------------------------------------------------------------------------------------
+
+
+def test_the_app_translates_as_the_command_does(exported: Exported, folder: Path) -> None:
+    from pipeline.exporters.runner import PhoneTranslator
+
+    texts = [*ODD_TEXTS, "kalo mi ter. " * 12, "unselter" * 20]
+    expected = TextTranslator.load(exported.run, searching(exported)).translate(texts)
+    assert [PhoneTranslator(folder, "float32").translate(text) for text in texts] == expected
+    assert expected[:3] == ["", "", ""]
+
+
+@pytest.mark.parametrize("cleaning", ["{}", "{normalize: NFKC}", "{normalize: null, control_characters: false}"])
+def test_the_app_cleans_as_the_command_does(cleaning: str) -> None:
+    from pipeline.exporters.runner import clean
+
+    rules = parse_config(f"name: toy\ndata: {{cleaning: {cleaning}}}\n", "test").data.cleaning
+    for text in [*ODD_TEXTS, "half \ud800", "ﬁ１２", "  a \n\n b\r\n"]:
+        assert clean(text, normalize=rules.normalize, control_characters=rules.control_characters) == clean_line(text, rules)
+
+
+def test_the_app_needs_no_tensorflow(folder: Path, root: Path) -> None:
+    program = (
+        "import sys; from pipeline.exporters.runner import main; status = main(sys.argv[1:]); "
+        "heavy = {'tensorflow', 'keras', 'pydantic', 'datasets', 'jax', 'torch'} & set(sys.modules); print(status, sorted(heavy))"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", program, str(folder)],
+        input="kalo\n\nmi\n",
+        capture_output=True,
+        text=True,
+        cwd=root,
+        timeout=60,
+        check=False,
+    )
+    lines = result.stdout.split("\n")
+    assert len(lines) == 5, result.stderr
+    assert lines[1] == ""
+    assert lines[3] == "0 []"
+
+
+def test_the_app_says_what_is_wrong(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    from pipeline.exporters.runner import main
+
+    monkeypatch.setattr(sys, "stdin", io.StringIO("kalo\n"))
+    assert main([str(tmp_path / "nowhere")]) == 2
+    assert "Expected the folder export/tflite/ of a run" in capsys.readouterr().err
+    assert main([str(folder), "--precision", "float32"]) == 0
+
+
+def test_another_tokenizer_is_refused(folder: Path) -> None:
+    from pipeline.exporters.runner import PhoneTranslator
+
+    model = next(folder.glob("*.model"))
+    model.write_bytes(model.read_bytes() + b"\n\0")
+    with pytest.raises(UserError, match=rf"{model.name}: is file [0-9a-f]{{8}}….*describes [0-9a-f]{{8}}….*another export"):
+        PhoneTranslator(folder)
+
+
+def test_a_truncated_file_is_refused(folder: Path) -> None:
+    from pipeline.exporters.runner import PhoneTranslator
+
+    path = folder / "int8.tflite"
+    path.write_bytes(path.read_bytes()[:5000])
+    with pytest.raises(UserError, match=r"int8.tflite: is file .*\(5,000 bytes\).*damaged"):
+        PhoneTranslator(folder)
+    assert PhoneTranslator(folder, "float16").translate("kalo"), "the others still work"
+    # Truncated before it was described.
+    describe(folder, lambda details: details["files"]["int8"].update(sha256=hashlib.sha256(path.read_bytes()).hexdigest()))
+    with pytest.raises(UserError, match=r"int8.tflite: is not a translator that this interpreter can run"):
+        PhoneTranslator(folder)
+    path.unlink()
+    with pytest.raises(UserError, match=r"int8.tflite: cannot be read, but translator.json names it"):
+        PhoneTranslator(folder)
+
+
+def test_a_folder_of_another_version_is_refused(folder: Path) -> None:
+    from pipeline.exporters.runner import PhoneTranslator
+
+    describe(folder, lambda details: details["files"].pop("int8"))
+    with pytest.raises(UserError, match=r"translator.json: has no int8; it has: float32, float16"):
+        PhoneTranslator(folder, "int8")
+    assert PhoneTranslator(folder).precision == "float16"
+    describe(folder, lambda details: details.update(schema_version=99))
+    with pytest.raises(UserError, match="expected schema_version 1"):
+        PhoneTranslator(folder)
+    (folder / "translator.json").write_text("{")
+    with pytest.raises(UserError, match=r"translator.json: is damaged"):
+        PhoneTranslator(folder)
+
+
+# --- exports that fail ------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def quick(tmp_path_factory: pytest.TempPathFactory) -> tuple[RunDirectory, Config]:
+    """A run whose export has one .tflite only."""
+    return random_run(tmp_path_factory.mktemp("runs") / "quick", SETTINGS["shared"], saved_model=False, tflite=["int8"], parity_sentences=3)
+
+
+@pytest.fixture
+def clean_export(quick: tuple[RunDirectory, Config]) -> Iterator[None]:
+    """Before and after a test, the run has no export."""
+    shutil.rmtree(quick[0].export, ignore_errors=True)
+    before = sorted(quick[0].root.iterdir())
+    yield
+    shutil.rmtree(quick[0].export, ignore_errors=True)
+    assert sorted(quick[0].root.iterdir()) == before, "nothing temporary is left"
+
+
+@pytest.mark.usefixtures("clean_export")
+def test_float32_is_checked_even_if_it_is_not_kept(quick: tuple[RunDirectory, Config]) -> None:
+    from pipeline.exporters.runner import PhoneTranslator
+
+    run, config = quick
+    command.run_stage(config, run)
+    assert list(read_json(run.export_report)["artefacts"]) == ["tflite/int8"]
+    assert sorted(path.name for path in run.tflite.iterdir()) == ["int8.tflite", "joint.model", "translator.json"]
+    assert PhoneTranslator(run.tflite).translate("kalo mi")
+
+
+@pytest.mark.usefixtures("clean_export")
+def test_other_ids_fail_the_export(quick: tuple[RunDirectory, Config], monkeypatch: pytest.MonkeyPatch) -> None:
+    from pipeline.exporters.runner import PhoneTranslator
+
+    run, config = quick
+    honest = PhoneTranslator.translate_ids
+
+    def differs_in_long_ones(self: Any, source_ids: list[int]) -> tuple[list[int], float]:
+        ids, score = honest(self, source_ids)
+        return ([*ids, 7], score) if len(source_ids) > 1 else (ids, score)
+
+    monkeypatch.setattr(PhoneTranslator, "translate_ids", differs_in_long_ones)
+    with pytest.raises(
+        UserError, match=r"(?s)float32.tflite: translates \d of 3 sentences to other ids.*source ids \[.*model .*float32.tflite .*, 7\]"
+    ):
+        command.run_stage(config, run)
+    assert not run.export.exists()
+
+
+@pytest.mark.usefixtures("clean_export")
+def test_an_operator_that_is_not_built_in_fails_the_export(quick: tuple[RunDirectory, Config], monkeypatch: pytest.MonkeyPatch) -> None:
+    import tensorflow as tf
+
+    from pipeline.exporters import tflite
+
+    run, config = quick
+    honest = tflite.search_translations
+
+    def with_foreign_operator(model: Any, source_ids: Any, search: Any) -> tuple[Any, Any]:
+        ids, scores = honest(model, source_ids, search)
+        return ids, scores + tf.reduce_sum(tf.linalg.inv(tf.eye(2) + scores[0]))
+
+    monkeypatch.setattr(tflite, "search_translations", with_foreign_operator)
+    with pytest.raises(UserError, match=r"float32.tflite: the model cannot be expressed in TensorFlow Lite's own operators.*MatrixInverse"):
+        command.run_stage(config, run)
+    assert not run.export.exists()
+
+
+@pytest.mark.usefixtures("clean_export")
+def test_weights_of_another_model_fail_the_export(quick: tuple[RunDirectory, Config]) -> None:
+    run, config = quick
+    other = config.model_copy(update={"model": config.model.model_copy(update={"decoder_units": 32})})
+    with pytest.raises(UserError, match=r"best.weights.h5: does not fit"):
+        command.run_stage(other, run)
+
+
+def test_nothing_to_export(quick: tuple[RunDirectory, Config]) -> None:
+    run, config = quick
+    nothing = config.model_copy(update={"export": config.export.model_copy(update={"tflite": [], "saved_model": False})})
+    with pytest.raises(UserError, match="there is nothing to export"):
+        command.run_stage(nothing, run)
+
+
+def test_another_backend_is_told_how(quick: tuple[RunDirectory, Config], monkeypatch: pytest.MonkeyPatch) -> None:
+    import keras
+
+    run, config = quick
+    monkeypatch.setattr(keras.backend, "backend", lambda: "jax")
+    with pytest.raises(UserError, match=r"runs on jax.*KERAS_BACKEND=tensorflow python -m pipeline.export"):
+        command.run_stage(config, run)
+
+
+def test_a_run_that_is_not_trained(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = RunDirectory(tmp_path / "toy")
+    run.store_config(parse_config("name: toy\n", "test"))
+    assert command.main(["--run", str(run.root)]) == 2
+    assert "the stage 'prepare' is not done yet" in capsys.readouterr().err
+
+
+def test_sentences_that_fit_are_chosen(quick: tuple[RunDirectory, Config]) -> None:
+    from pipeline.exporters.sentences import choose_sentences
+
+    run, config = quick
+    short = config.model_copy(update={"model": config.model.model_copy(update={"max_tokens": 4})})
+    tokenizer = Tokenizer.load(run.tokenizer)
+    chosen = choose_sentences(run, short, tokenizer)
+    assert chosen.split == "test"
+    assert 1 <= len(chosen.texts) == len(chosen.references) <= 3
+    assert all(1 <= len(ids) <= 4 for ids in chosen.source_ids)
