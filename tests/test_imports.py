@@ -28,7 +28,7 @@ MAY_IMPORT = {
 }
 
 # Where TensorFlow itself is meant, not Keras: all of exporters/, and these files.
-TENSORFLOW = {"exporters", "decoding/compiled.py"}
+TENSORFLOW = {"exporters", "decoding/compiled.py", "training/optimizer.py"}
 TENSORFLOW_TEXT = {"exporters/saved_model.py"}
 
 HEAVY = {"tensorflow", "tensorflow_text", "keras", "datasets", "jax", "torch", "pandas", "pyarrow", "sentencepiece", "sacrebleu"}

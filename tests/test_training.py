@@ -174,3 +174,23 @@ def test_it_learns_to_reverse(tmp_path: Path) -> None:
     assert right / len(rows) > 0.98
     assert read_json(run.evaluation)["splits"]["test"]["bleu"] > 95
     assert load_config(run.config).name == "toy"
+
+
+def test_the_fused_optimizer_gives_the_numbers_of_keras() -> None:
+    import keras
+
+    from pipeline.training.optimizer import FusedAdam
+
+    generator = np.random.default_rng(1)
+    start = generator.normal(size=(5, 3)).astype(np.float32)
+    gradients = [generator.normal(size=(5, 3)).astype(np.float32) for _ in range(5)]
+
+    def after(kind: type[keras.optimizers.Adam]) -> np.ndarray:
+        variable = keras.Variable(start)
+        optimizer = kind(1e-2, beta_2=0.998, epsilon=1e-8, global_clipnorm=1.0)
+        optimizer.build([variable])
+        for gradient in gradients:
+            optimizer.apply([keras.ops.convert_to_tensor(gradient)])
+        return np.array(variable)
+
+    np.testing.assert_allclose(after(FusedAdam), after(keras.optimizers.Adam), rtol=1e-5, atol=1e-6)

@@ -44,7 +44,7 @@ class BahdanauAttention(keras.layers.Layer):
 
     def project(self, memory: Tensor) -> Tensor:
         """The keys: memory [B, S, H] -> [B, S, A], once a sentence."""
-        return matmul(memory, self.memory_kernel, self.precision) + self.bias
+        return matmul(memory, self.memory_kernel, self.precision, self.bias)
 
     def call(self, query: Tensor, keys: Tensor, memory: Tensor, memory_mask: Tensor) -> tuple[Tensor, Tensor]:
         """Attends to the source.

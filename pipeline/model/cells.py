@@ -89,7 +89,7 @@ class GRU(keras.layers.Layer):
 
     def project(self, inputs: Tensor) -> Tensor:
         """The inputs' part of the gates: [..., X] -> [..., directions * 3 D], in the order z, r, n a direction."""
-        return matmul(inputs, self.kernel, self.precision) + self.input_bias
+        return matmul(inputs, self.kernel, self.precision, self.input_bias)
 
     def _forward(self, gates: Tensor, initial: Tensor | None) -> tuple[Tensor, Tensor]:
         if initial is None:

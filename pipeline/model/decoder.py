@@ -68,7 +68,7 @@ class Decoder(keras.layers.Layer):
 
     def initial_state(self, summary: Tensor) -> Tensor:
         """The bridge (Bahdanau et al., 2015, A.2.2): the encoder's summary [B, H] -> the state before the first token [B, layers * D]."""
-        return ops.tanh(matmul(summary, self.bridge_kernel, self.precision) + self.bridge_bias)
+        return ops.tanh(matmul(summary, self.bridge_kernel, self.precision, self.bridge_bias))
 
     def call(
         self, embedded: Tensor, state: Tensor, keys: Tensor, memory: Tensor, memory_mask: Tensor, training: bool = False
@@ -115,4 +115,4 @@ class Decoder(keras.layers.Layer):
 
     def _readout(self, output: Tensor, context: Tensor) -> Tensor:
         both = ops.concatenate([output, context], axis=-1)
-        return ops.tanh(matmul(both, self.readout_kernel, self.precision) + self.readout_bias)
+        return ops.tanh(matmul(both, self.readout_kernel, self.precision, self.readout_bias))

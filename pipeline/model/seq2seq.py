@@ -137,7 +137,7 @@ class Seq2Seq(keras.Model):
         """The output layer: readout [..., R] -> logits [..., V]."""
         # Rounded first and then transposed: the table is large, and this way half of it is moved.
         kernel = ops.transpose(ops.cast(self.target_embedding.embeddings, self.precision)) if self.tied_output else self.output_kernel
-        return matmul(readout, kernel, self.precision) + self.output_bias
+        return matmul(readout, kernel, self.precision, self.output_bias)
 
     def compute_loss(
         self, x: Any = None, y: Tensor = None, y_pred: Tensor = None, sample_weight: Any = None, training: bool = True

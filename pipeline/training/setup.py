@@ -13,6 +13,7 @@ from pipeline.data.subwords import Tokenizer
 from pipeline.model.build import build_model
 from pipeline.model.seq2seq import Seq2Seq
 from pipeline.support.errors import UserError
+from pipeline.training.optimizer import FusedAdam
 from pipeline.training.precision import resolve_precision
 from pipeline.training.schedule import WarmupThenDecay
 from pipeline.training.validation import Validator
@@ -27,8 +28,7 @@ def new_model(config: Config, source_vocabulary: int, target_vocabulary: int, to
     precision = resolve_precision(settings.precision)
     model = build_model(config.model, source_vocabulary, target_vocabulary, label_smoothing=settings.label_smoothing, precision=precision)
     rate = WarmupThenDecay(settings.learning_rate, settings.schedule, settings.warmup_steps, total)
-    # Clipping by the global norm also sums the gradients of repeated tokens before Adam squares them, as it should.
-    optimizer = keras.optimizers.Adam(rate, beta_2=0.998, epsilon=1e-8, global_clipnorm=settings.clip_norm)
+    optimizer = FusedAdam(rate, beta_2=0.998, epsilon=1e-8, global_clipnorm=settings.clip_norm)
     # On a CPU, TensorFlow's XLA runs this network several times slower than its own kernels.
     model.compile(optimizer=optimizer, jit_compile=keras.backend.backend() == "jax")
     optimizer.build(model.trainable_variables)
