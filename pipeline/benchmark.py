@@ -6,6 +6,7 @@ import argparse
 from collections.abc import Sequence
 
 from pipeline.support.console import add_config_arguments, config_and_run, guarded, say
+from pipeline.support.quiet import import_keras
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -28,6 +29,7 @@ def _train(options: argparse.Namespace) -> int:
     from pipeline.support.stages import require
 
     require(run, config, "tokenize")
+    import_keras()
     from pipeline.benchmarks.training import measure, summary
 
     print(f"{'precision':10} {'target tokens/s':>16} {'training GFLOP/s':>17} {'float32 product GFLOP/s':>24} {'share':>7}")

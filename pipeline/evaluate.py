@@ -95,27 +95,6 @@ def score_table(scores: dict[str, Scores]) -> list[str]:
     return [*lines, "", f"BLEU  {first.bleu_signature}", f"chrF  {first.chrf_signature}", f"TER   {first.ter_signature}"]
 
 
-def read_lines(path: Path) -> list[str]:
-    """The lines of a UTF-8 file, without their ends; only \\n (or \\r\\n) ends a line.
-
-    Raises:
-        UserError: the file cannot be read, or is not UTF-8.
-    """
-    try:
-        raw = path.read_bytes().removeprefix(b"\xef\xbb\xbf").split(b"\n")
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read: {error.strerror}.") from None
-    if not raw[-1]:
-        raw.pop()
-    lines: list[str] = []
-    for number, line in enumerate(raw, start=1):
-        try:
-            lines.append(line.removesuffix(b"\r").decode())
-        except UnicodeDecodeError as error:
-            raise UserError(f"{path}: line {number}, byte {error.start + 1}: is not UTF-8. Convert the file: iconv -t UTF-8") from None
-    return lines
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command; returns its exit status."""
     parser = argparse.ArgumentParser(
@@ -129,7 +108,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--source", type=Path, metavar="FILE", help="text for the run to translate, a sentence a line")
     parser.add_argument("--hypotheses", type=Path, metavar="FILE", help="finished translations, a sentence a line")
     parser.add_argument("--references", type=Path, metavar="FILE", help="the right translations, line by line")
-    parser.add_argument("--language", default="", metavar="CODE", help="target language of --hypotheses, for BLEU's tokenisation")
+    parser.add_argument(
+        "--language", default="", metavar="CODE", help="target language of --hypotheses, for BLEU's tokenisation (default: that of --run)"
+    )
     options = parser.parse_args(arguments)
     if (options.source is None and options.hypotheses is None) != (options.references is None):
         parser.error("--references goes with --source or --hypotheses")
@@ -142,7 +123,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     def command() -> int:
         if options.hypotheses is not None:
-            _score_files(options.hypotheses, options.references, options.language)
+            # Without its language, Japanese would be scored by words between spaces.
+            language = options.language or (config_and_run(options)[0].data.target_language if options.run else "")
+            _score_files(options.hypotheses, options.references, language)
         elif options.source is not None:
             _translate_and_score(*config_and_run(options), options.source, options.references)
         else:
@@ -175,7 +158,10 @@ def _translate_and_score(config: Config, run: RunDirectory, source: Path, refere
 
 
 def _read_pair(first: Path, second: Path) -> tuple[list[str], list[str]]:
-    pair = read_lines(first), read_lines(second)
+    from pipeline.data.sources.lines import read_lines
+
+    remedy = "Convert the file: iconv -t UTF-8."
+    pair = list(read_lines(first, remedy=remedy)), list(read_lines(second, remedy=remedy))
     if len(pair[0]) != len(pair[1]):
         raise UserError(f"{first} has {len(pair[0]):,} lines, but {second} has {len(pair[1]):,}: they must match line by line.")
     if not pair[0]:

@@ -9,6 +9,7 @@ from pipeline.configuration import Config
 from pipeline.support.console import add_run_arguments, say
 from pipeline.support.errors import UserError
 from pipeline.support.files import replacing, write_json
+from pipeline.support.quiet import import_keras
 from pipeline.support.run_directory import RunDirectory
 from pipeline.support.stages import stage_main
 
@@ -21,10 +22,8 @@ def run_stage(config: Config, run: RunDirectory) -> None:
     """
     if not config.export.saved_model and not config.export.tflite:
         raise UserError("export: there is nothing to export. Set export.saved_model to true, or name precisions in export.tflite.")
-    from pipeline.exporters.quiet import quiet
-
-    with quiet():  # TensorFlow greets
-        from pipeline.exporters.artefacts import export_artefacts
+    import_keras()
+    from pipeline.exporters.artefacts import export_artefacts
 
     say("making the artefacts and trying each of them (takes less than a minute for a small model) ...")
     with replacing(run.export) as temporary:

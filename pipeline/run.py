@@ -51,8 +51,9 @@ def run_stages(config: Config, run: RunDirectory, first: str | None = None) -> s
 def summary(run: RunDirectory, done: set[str]) -> str:
     """What the run has made and where, how long each stage took, and how to translate with it."""
     lines = ["", f"{'stage':10}  {'time':>12}"]
-    for name, record in load_records(run).items():
-        lines.append(f"{name:10}  {duration(record['seconds']):>12}{'' if name in done else '  (skipped; earlier)'}")
+    records = load_records(run)
+    for name in STAGES:
+        lines.append(f"{name:10}  {duration(records[name]['seconds']):>12}{'' if name in done else '  (skipped; earlier)'}")
     made = {
         "scores": run.evaluation,
         "hypotheses": run.hypotheses,

@@ -9,6 +9,7 @@ from pipeline.configuration import Config
 from pipeline.support.console import say
 from pipeline.support.errors import UserError
 from pipeline.support.files import remove
+from pipeline.support.quiet import import_keras
 from pipeline.support.run_directory import RunDirectory
 from pipeline.support.stages import stage_main
 
@@ -25,6 +26,7 @@ def run_stage(config: Config, run: RunDirectory) -> None:
     Raises:
         UserError: the run is not prepared or tokenized, or cannot be trained.
     """
+    import_keras()
     import keras
 
     from pipeline.data.corpus import load_split

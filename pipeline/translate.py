@@ -139,6 +139,9 @@ def talk(translator: TextTranslator, config: Config) -> None:
     with contextlib.suppress(ImportError):
         import readline  # noqa: F401  gives input() its history
 
+    def on_long_line(_: int, pieces: int, segments: int) -> None:
+        say(f"{pieces} pieces, more than the limit of {translator.limit}; translated in {segments} segments.")
+
     prompt = f"{config.data.source_language}> "
     say(f"Type in {config.data.source_language}, read in {config.data.target_language}. Ctrl-D ends.")
     while True:
@@ -154,7 +157,7 @@ def talk(translator: TextTranslator, config: Config) -> None:
         except EOFError:
             say("")
             return
-        print(translator.translate([line.encode(errors="surrogateescape").decode(errors="replace")])[0], flush=True)
+        print(translator.translate([line.encode(errors="surrogateescape").decode(errors="replace")], on_long_line)[0], flush=True)
 
 
 @contextlib.contextmanager

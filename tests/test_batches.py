@@ -77,7 +77,8 @@ def test_every_pair_is_seen_once_an_epoch(batch_tokens: int) -> None:
 def test_batches_keep_to_their_tokens_and_use_them(batch_tokens: int) -> None:
     sizes = [PAIRS.batch(indices).target_ids.size for indices in plan_epoch(PAIRS, batch_tokens, seed=1)]
     assert max(sizes) <= batch_tokens
-    # The next sentence would not have fitted, often because it is a token or two longer; the first batch is cut by lot, the last has what is left.
+    # The next sentence would not have fitted, often because it is a token or two longer; the first batch is cut by lot, the last has
+    # what is left.
     assert sum(size < 0.7 * batch_tokens for size in sizes) <= 2
 
 

@@ -289,9 +289,10 @@ def test_the_app_needs_no_tensorflow(folder: Path, root: Path) -> None:
     )
     result = subprocess.run(
         [sys.executable, "-c", program, str(folder)],
-        input="kalo\n\nmi\n",
+        input="kalo\n\nm\udcfci\n",
         capture_output=True,
         text=True,
+        errors="surrogateescape",
         cwd=root,
         timeout=60,
         check=False,

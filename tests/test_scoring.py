@@ -175,6 +175,14 @@ def test_a_file_pair_is_scored(tmp_path: Path, capsys: pytest.CaptureFixture[str
     assert f"{score(HYPOTHESES, REFERENCES).bleu:.2f}" in capsys.readouterr().out
 
 
+def test_finished_translations_are_scored_in_the_language_of_the_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = RunDirectory(tmp_path / "chinese")
+    run.store_config(parse_config("name: chinese\ndata:\n  target_language: zh\n", "test"))
+    text = write(tmp_path / "h.txt", ["请打开厨房的灯。"])
+    assert command.main(["--run", str(run.root), "--hypotheses", text, "--references", text]) == 0
+    assert "tok:zh" in capsys.readouterr().out
+
+
 def test_a_file_is_translated_and_scored(run: RunDirectory, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     source, references = write(tmp_path / "s.txt", ["one two three four"]), write(tmp_path / "r.txt", ["ONE TWO THREE FOUR"])
     assert command.main(["--run", str(run.root), "--source", source, "--references", references]) == 0
@@ -188,7 +196,8 @@ def test_files_of_different_length_are_refused(tmp_path: Path, capsys: pytest.Ca
 
 
 @pytest.mark.parametrize(
-    ("content", "message"), [(b"", "is empty"), (b"a\nb\xff\n", "line 2, byte 2: is not UTF-8"), (None, "cannot be read: No such file")]
+    ("content", "message"),
+    [(b"", "is empty"), (b"a\nb\xff\n", "h.txt:2: byte 2 of the line (0xFF) is not utf-8"), (None, "h.txt: no such file")],
 )
 def test_unusable_files_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str], content: bytes | None, message: str) -> None:
     if content is not None:

@@ -3,6 +3,7 @@
 import gzip
 import json
 import os
+import re
 import subprocess
 import zipfile
 from pathlib import Path
@@ -70,6 +71,12 @@ def test_wrong_encoding_names_file_line_and_byte(tmp_path: Path) -> None:
 def test_unknown_encoding(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="encoding 'utf-9' is not known"):
         texts(parallel(tmp_path, "a\n", "b\n", encoding="utf-9"))
+
+
+def test_a_file_is_no_folder(tmp_path: Path) -> None:
+    file(tmp_path / "corpus", "")
+    with pytest.raises(UserError, match=r"corpus/corpus\.en: cannot be read: Not a directory"):
+        texts(FilesSource(kind="files", source=str(tmp_path / "corpus" / "corpus.en"), target=str(tmp_path / "corpus")))
 
 
 def test_missing_file_suggests_its_neighbour(tmp_path: Path) -> None:
@@ -217,6 +224,13 @@ def test_xliff_1_without_unfinished_units(tmp_path: Path) -> None:
     assert texts(one(tmp_path / "a.xlf", XLIFF_1), "de", "en") == [("Hallo Welt", "Hello world"), ("Schlicht", "Plain")]
 
 
+@pytest.mark.parametrize("text", [XLIFF_1, XLIFF_2])
+def test_xliff_without_its_namespace(tmp_path: Path, text: str) -> None:
+    bare = re.sub(r' xmlns="[^"]*"', "", text)
+    assert bare != text
+    assert texts(one(tmp_path / "bare.xlf", bare)) == texts(one(tmp_path / "a.xlf", text)) != []
+
+
 def test_xliff_2(tmp_path: Path) -> None:
     assert texts(one(tmp_path / "a.xliff", XLIFF_2)) == [("Hello", "Hallo")]
 
@@ -359,6 +373,15 @@ def test_hub_missing_split_lists_those_there(tmp_path: Path) -> None:
     file(tmp_path / "train.csv", "en,de\none,eins\n")
     with pytest.raises(UserError, match=r"has no split 'dev'\. Splits there: train\."):
         texts(HubSource(kind="hub", name=str(tmp_path), splits={"train": "train", "dev": "validation"}))
+
+
+@pytest.mark.parametrize(
+    ("name", "text"), [("train.csv", "en,de\none,eins\none,two,three\n"), ("train.jsonl", '{"en": "one", "de": "eins"}\n{"en": one}\n')]
+)
+def test_hub_file_that_is_broken_further_down(tmp_path: Path, name: str, text: str) -> None:
+    file(tmp_path / name, text)
+    with pytest.raises(UserError, match=r"split train: cannot be read: .*Repair the file"):
+        texts(HubSource(kind="hub", name=str(tmp_path)))
 
 
 def test_hub_folder_that_is_not_there() -> None:

@@ -194,3 +194,14 @@ def test_the_fused_optimizer_gives_the_numbers_of_keras() -> None:
         return np.array(variable)
 
     np.testing.assert_allclose(after(FusedAdam), after(keras.optimizers.Adam), rtol=1e-5, atol=1e-6)
+
+
+def test_tensorboard_gets_the_history(tmp_path: Path) -> None:
+    arguments = started(tmp_path, "training.validations=2", "training.tensorboard=true")
+    assert train.main(arguments) == 0
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    logs = EventAccumulator(str(tmp_path / "toy/tensorboard/train"), size_guidance={"tensors": 0})
+    logs.Reload()
+    steps = [event.step for event in logs.Tensors("epoch_validation_loss")]
+    assert steps == [row["update"] for row in history(RunDirectory(tmp_path / "toy"))]

@@ -233,6 +233,9 @@ def test_talking(run: RunDirectory, monkeypatch: pytest.MonkeyPatch, capsys: pyt
     captured = capsys.readouterr()
     assert captured.out == "HELLO\n\nBYE\n"
     assert captured.err.count("en> ") == 4
+    monkeypatch.setattr(sys, "stdin", Terminal("a b c d. e f g.\n"))
+    assert command.main(["--run", str(run.root)]) == 0
+    assert "7 pieces, more than the limit of 6; translated in 2 segments." in capsys.readouterr().err
 
 
 PROGRAM = textwrap.dedent(

@@ -7,7 +7,6 @@ only at the hashes; the third streams the pairs into the tables of their splits.
 from __future__ import annotations
 
 import contextlib
-import errno
 import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -27,8 +26,7 @@ from pipeline.data.progress import Progress
 from pipeline.data.report import CorpusCounts, Lengths, check_not_empty, make_report
 from pipeline.data.sources import read_pairs
 from pipeline.data.tables import SCHEMA, TableWriter, load_split
-from pipeline.support.errors import UserError
-from pipeline.support.files import remove, replacing, write_json
+from pipeline.support.files import disk_full_is_told, remove, replacing, write_json
 from pipeline.support.run_directory import SPLITS, RunDirectory
 
 __all__ = ["load_split", "prepare_corpus"]
@@ -50,7 +48,7 @@ def prepare_corpus(data: Data, run: RunDirectory) -> dict[str, Any]:
     """
     work = run.data / ".work"
     try:
-        with _disk_full_is_told(run.data):
+        with disk_full_is_told(run.data):
             for stale in run.data.glob(".*"):
                 remove(stale)  # a killed process could not
             work.mkdir(parents=True)
@@ -162,13 +160,3 @@ def _count_fates(counts: CorpusCounts, batch: pa.RecordBatch, fates: np.ndarray,
         if len(rows):
             examples = [(batch["source"][int(row)].as_py(), batch["target"][int(row)].as_py()) for row in rows[:3]]
             counts.tally.merge(Tally({name: len(rows)}, {name: examples}))
-
-
-@contextlib.contextmanager
-def _disk_full_is_told(folder: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise UserError(f"{folder}: the disk is full. Free some space and run the same command again; nothing was lost.") from error
-        raise

@@ -193,31 +193,46 @@ def _train_once(texts: Iterable[str], size: int, placeholders: list[str], requir
     """One call of SentencePiece's trainer.
 
     Raises:
-        RuntimeError: whatever SentencePiece complains about.
+        RuntimeError: whatever SentencePiece complains about; what the reading of `texts` raises comes as it is.
     """
+    raised: list[BaseException] = []
+
+    def lines() -> Iterator[str]:
+        try:
+            yield from _lines(texts)
+        except (Exception, KeyboardInterrupt) as error:
+            raised.append(error)
+            raise
+
     sentencepiece.set_random_generator_seed(seed)
     model = io.BytesIO()
-    sentencepiece.SentencePieceTrainer.train(
-        sentence_iterator=_lines(texts),
-        model_writer=model,
-        model_type=settings.type,
-        vocab_size=size,
-        pad_id=PAD,
-        unk_id=UNK,
-        bos_id=BOS,
-        eos_id=EOS,
-        character_coverage=settings.character_coverage,
-        required_chars=required,
-        user_defined_symbols=[placeholder.replace(" ", "▁") for placeholder in placeholders],
-        normalization_rule_name="identity",
-        remove_extra_whitespaces=True,
-        split_digits=True,  # a number is copied digit by digit: those never seen are no harder than the others
-        byte_fallback=False,  # FastSentencepieceTokenizer turns bytes into ⁇
-        input_sentence_size=MAX_LINES,
-        shuffle_input_sentence=True,
-        num_threads=THREADS,
-        minloglevel=3,
-    )
+    try:
+        sentencepiece.SentencePieceTrainer.train(
+            sentence_iterator=lines(),
+            model_writer=model,
+            model_type=settings.type,
+            vocab_size=size,
+            pad_id=PAD,
+            unk_id=UNK,
+            bos_id=BOS,
+            eos_id=EOS,
+            character_coverage=settings.character_coverage,
+            required_chars=required,
+            user_defined_symbols=[placeholder.replace(" ", "▁") for placeholder in placeholders],
+            normalization_rule_name="identity",
+            remove_extra_whitespaces=True,
+            split_digits=True,  # a number is copied digit by digit: those never seen are no harder than the others
+            byte_fallback=False,  # FastSentencepieceTokenizer turns bytes into ⁇
+            input_sentence_size=MAX_LINES,
+            shuffle_input_sentence=True,
+            num_threads=THREADS,
+            minloglevel=3,
+        )
+    except RuntimeError:
+        # What stops the reading, Ctrl-C too, comes back as an error of SentencePiece's own.
+        if raised:
+            raise raised[0] from None
+        raise
     return model.getvalue()
 
 

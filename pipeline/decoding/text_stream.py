@@ -10,6 +10,7 @@ from pipeline.configuration import Config
 from pipeline.configuration.schema import Cleaning
 from pipeline.data.cleaning import Tally, tidy
 from pipeline.decoding.segmentation import CountTokens, join_translations, split_line
+from pipeline.support.quiet import import_keras
 from pipeline.support.run_directory import RunDirectory
 
 _LINE_BREAKS = re.compile(r"[\n\r\v\f\x85\u2028\u2029]+")
@@ -72,16 +73,12 @@ class TextTranslator:
         Raises:
             UserError: the run has no tokenizer or no weights yet.
         """
-        from pipeline.data.subwords import Tokenizer
+        import_keras()
         from pipeline.decoding.translator import Translator
 
-        return cls(
-            Translator.load(run, config),
-            Tokenizer.load(run.tokenizer).source.count,
-            config.model.max_tokens,
-            config.tokenizer.placeholders,
-            config.data.cleaning,
-        )
+        translator = Translator.load(run, config)
+        count_tokens = translator.tokenizer.source.count
+        return cls(translator, count_tokens, config.model.max_tokens, config.tokenizer.placeholders, config.data.cleaning)
 
     def translate(self, lines: Sequence[str], on_long_line: Callable[[int, int, int], None] | None = None) -> list[str]:
         """Translates lines; as many come back, in order, and an empty or blank one is empty.

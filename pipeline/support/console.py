@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import os
 import sys
 from collections.abc import Callable
@@ -17,9 +18,23 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 INTERRUPTED = 130
 
+_THE_MACHINE_S = {
+    errno.EACCES,
+    errno.EPERM,
+    errno.EROFS,
+    errno.ENOSPC,
+    errno.EDQUOT,
+    errno.ENOTDIR,
+    errno.EEXIST,
+    errno.ENAMETOOLONG,
+    errno.EMFILE,
+    errno.EIO,
+}
+"""Errors that say something about the machine or the user's paths, not about this program."""
+
 
 def guarded(command: Callable[[], int]) -> int:
-    """Runs `command`; user errors become one message on stderr and exit status 2, Ctrl-C becomes 130."""
+    """Runs `command`; user errors, and those of disks and permissions, become one message on stderr and exit status 2, Ctrl-C 130."""
     try:
         return command()
     except UserError as error:
@@ -32,6 +47,11 @@ def guarded(command: Callable[[], int]) -> int:
         # The reader of our output has gone (`| head`): not an error of ours; keep the interpreter from flushing into it again.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except OSError as error:
+        if error.errno not in _THE_MACHINE_S:
+            raise
+        print(f"error: {f'{error.filename}: ' if error.filename else ''}{error.strerror}.", file=sys.stderr)
+        return 2
 
 
 def add_config_arguments(parser: argparse.ArgumentParser) -> None:

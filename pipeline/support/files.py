@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import glob
 import hashlib
 import json
 import os
@@ -25,26 +26,66 @@ def replacing(path: Path) -> Iterator[Path]:
         UserError: the disk is full (what was there before is kept).
     """
     path.parent.mkdir(parents=True, exist_ok=True)
+    _remove_leftovers(path)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    remove(temporary)
     try:
-        yield temporary
-        if temporary.is_dir() and path.exists():
-            aside = path.with_name(f".{path.name}.{os.getpid()}.old")
-            path.rename(aside)
-            temporary.rename(path)
-            remove(aside)
-        else:
-            if temporary.is_file():
-                with temporary.open("rb") as file:
-                    os.fsync(file.fileno())
-            temporary.replace(path)
-    except OSError as error:
-        if error.errno == errno.ENOSPC:
-            raise UserError(f"{path}: the disk is full. Free some space and run the same command again; nothing was lost.") from error
-        raise
+        with disk_full_is_told(path):
+            yield temporary
+            if temporary.is_dir() and path.exists():
+                _swap(temporary, path)
+            else:
+                if temporary.is_file():
+                    with temporary.open("rb") as file:
+                        os.fsync(file.fileno())
+                temporary.replace(path)
     finally:
-        remove(temporary)
+        _remove_leftovers(path)
+
+
+@contextlib.contextmanager
+def disk_full_is_told(path: Path) -> Iterator[None]:
+    """Makes the system's error of a full disk, or a used-up quota, one that says what to do; `path` is what was being written.
+
+    Raises:
+        UserError: the disk is full.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        raise UserError(f"{path}: the disk is full. Free some space and run the same command again; nothing was lost.") from error
+
+
+def _swap(temporary: Path, path: Path) -> None:
+    """Puts one folder in another's place; if that fails, the other is put back."""
+    aside = temporary.with_suffix(".old")
+    path.rename(aside)
+    try:
+        temporary.rename(path)
+    except BaseException:
+        aside.rename(path)
+        raise
+
+
+def _remove_leftovers(path: Path) -> None:
+    """Removes what this process, or one that was killed, has left beside `path`: `.<name>.<process>.tmp`, `.old` and what begins so."""
+    for left in path.parent.glob(f".{glob.escape(path.name)}.*.*"):
+        process = left.name.removeprefix(f".{path.name}.").split(".")[0]
+        if process.isdecimal() and (int(process) == os.getpid() or _has_ended(int(process))):
+            remove(left)
+
+
+def _has_ended(process: int) -> bool:
+    if os.name != "posix":  # elsewhere, asking a process with signal 0 would stop it
+        return False
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return True
+    except (PermissionError, OverflowError):
+        pass
+    return False
 
 
 def remove(path: Path) -> None:

@@ -18,7 +18,7 @@ from pipeline.configuration import Config
 from pipeline.data.batches import Batch
 from pipeline.model.seq2seq import Seq2Seq
 from pipeline.support.errors import UserError
-from pipeline.support.files import replacing
+from pipeline.support.files import remove, replacing
 from pipeline.support.run_directory import RunDirectory
 from pipeline.training.checkpoints import Checkpoints, Progress
 from pipeline.training.corpus import TrainingCorpus
@@ -138,10 +138,7 @@ class Trainer:
         }
         if best:
             progress.best, progress.best_update, progress.waited = value, progress.update, 0
-            with replacing(self._run.best_weights) as temporary:
-                named = temporary.with_name(f"{temporary.name}.weights.h5")  # Keras insists on the ending
-                self._model.save_weights(named)
-                named.replace(temporary)
+            self._keep_weights()
         else:
             progress.waited += 1
         progress.rows.append(row)
@@ -150,6 +147,18 @@ class Trainer:
         if self._board is not None:
             self._board.on_epoch_end(progress.update, {key: value for key, value in row.items() if key not in ("update", "best")})
         return row
+
+    def _keep_weights(self) -> None:
+        # Keras would store the optimizer with them, two more numbers a weight that no translation needs.
+        optimizer, self._model.optimizer = self._model.optimizer, None
+        named = self._run.checkpoints / ".best.tmp.weights.h5"  # Keras insists on the ending
+        try:
+            with replacing(self._run.best_weights) as temporary:
+                self._model.save_weights(named)
+                named.replace(temporary)
+        finally:
+            self._model.optimizer = optimizer
+            remove(named)
 
     def _out_of_patience(self) -> bool:
         return self._settings.patience is not None and self.progress.waited >= self._settings.patience

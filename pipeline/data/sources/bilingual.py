@@ -56,9 +56,10 @@ def read_xliff(path: Path, source_language: str, target_language: str) -> Texts:
     from translate.storage.xliff2 import Xliff2Unit
 
     for element in _elements(path, ("{*}trans-unit", "{*}segment")):
-        segment = element.tag.endswith("}segment")
+        namespace, _, name = element.tag.rpartition("}")
+        segment = name == "segment"
         unit: Any = (Xliff2Unit if segment else Xliff1Unit).createfromxmlElement(element)
-        unit.namespace = element.tag[1:].split("}")[0]
+        unit.namespace = namespace.removeprefix("{") or None  # some programs leave it out
         target_node = element.find("{*}target")
         state = element.get("state") if segment else None if target_node is None else target_node.get("state")
         if target_node is None or state in _UNFINISHED or not unit.target:

@@ -34,7 +34,7 @@ def read_hub(source: HubSource, source_language: str, target_language: str) -> I
             )
         for theirs, ours in chosen.items():
             fields: tuple[list[str], list[str]] | None = None
-            for batch in splits[theirs].iter(batch_size=_ROWS):
+            for batch in _batches(splits[theirs], f"{source.name}, split {theirs}"):
                 if fields is None:
                     fields = (
                         _field(source.name, batch, source.source_field, source_language),
@@ -78,6 +78,16 @@ def _open(source: HubSource, stack: contextlib.ExitStack) -> dict[str, Any]:
     except (datasets.exceptions.DatasetsError, FileNotFoundError, ValueError, RuntimeError) as error:
         raise UserError(f"{source.name}: cannot be opened: {_sentence(error)} Check 'config' and 'revision' of this source.") from error
     return dict(loaded) if isinstance(loaded, dict) else {"train": loaded}
+
+
+def _batches(split: Any, where: str) -> Iterator[dict[str, list[Any]]]:
+    """The rows of a split, as columns; what is wrong in the middle of a streamed file shows only here."""
+    import datasets
+
+    try:
+        yield from split.iter(batch_size=_ROWS)
+    except (datasets.exceptions.DatasetsError, ValueError, OSError) as error:
+        raise UserError(f"{where}: cannot be read: {_sentence(error)} Repair the file, or fetch the data set again.") from error
 
 
 def _sentence(error: Exception) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import faulthandler
 import os
 import sys
 import tempfile
@@ -15,25 +16,33 @@ _SHOWN = 4000
 """Bytes of what was said that an error gets to show, the last ones."""
 
 
+def import_keras() -> None:
+    """Imports Keras and its backend before other modules do; what TensorFlow greets with is kept back, unless the import fails."""
+    if "keras" in sys.modules:
+        return
+    with tempfile.TemporaryFile() as log:
+        try:
+            with _redirected(log):
+                import keras  # noqa: F401
+        except Exception:
+            log.seek(0)
+            print(log.read().decode(errors="replace"), end="", file=sys.stderr, flush=True)
+            raise
+
+
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
     """Keeps back what is written to file descriptor 2; an error that passes, other than our own, carries the end of it as a note."""
     with tempfile.TemporaryFile() as log:
-        sys.stderr.flush()
-        kept = os.dup(2)
-        os.dup2(log.fileno(), 2)
         try:
-            yield
+            with _redirected(log):
+                yield
         except UserError:
             raise
         except Exception as error:
             if said := last_lines(log):
                 error.add_note(f"What was said meanwhile:\n{said}")
             raise
-        finally:
-            sys.stderr.flush()
-            os.dup2(kept, 2)
-            os.close(kept)
 
 
 def last_lines(log: IO[bytes]) -> str:
@@ -42,3 +51,23 @@ def last_lines(log: IO[bytes]) -> str:
     log.seek(max(0, size - _SHOWN))
     lines = log.read().decode(errors="replace").splitlines()
     return "\n".join(line for line in lines if not line.startswith(("I0000", "WARNING: All log messages"))).strip()
+
+
+@contextlib.contextmanager
+def _redirected(log: IO[bytes]) -> Iterator[None]:
+    """File descriptor 2 leads into `log`."""
+    sys.stderr.flush()
+    kept = os.dup(2)
+    # A crash in C++ (a processor without the instructions, for instance) takes the log with it: Python says at least where it was.
+    watched = not faulthandler.is_enabled()
+    if watched:
+        faulthandler.enable(kept)
+    os.dup2(log.fileno(), 2)
+    try:
+        yield
+    finally:
+        sys.stderr.flush()
+        os.dup2(kept, 2)
+        if watched:
+            faulthandler.disable()
+        os.close(kept)
