@@ -32,7 +32,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def run_stages(config: Config, run: RunDirectory, first: str | None = None) -> set[str]:
     """Does every stage that has changed, and `first` with all after it; gives back the names of those that it did."""
-    run.store_config(config)
     done: set[str] = set()
     forced = False
     for number, name in enumerate(STAGES, start=1):
@@ -45,6 +44,7 @@ def run_stages(config: Config, run: RunDirectory, first: str | None = None) -> s
         say(f"{heading} ({reason})")
         perform(name, config, run)
         done.add(name)
+    run.store_config(config)  # also where it changed in what no stage depends on
     return done
 
 

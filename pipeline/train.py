@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from pipeline.configuration import Config
 from pipeline.support.console import say
 from pipeline.support.errors import UserError
-from pipeline.support.files import remove
 from pipeline.support.quiet import import_keras
 from pipeline.support.run_directory import RunDirectory
 from pipeline.support.stages import stage_main
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 def run_stage(config: Config, run: RunDirectory) -> None:
     """Trains to the end, from the last checkpoint if there is one of the same settings and data.
 
-    Weights of an earlier training with other settings are kept in previous/ beside the new ones.
+    An earlier training with other settings is moved to previous/<number>/, with its config.
 
     Raises:
         UserError: the run is not prepared or tokenized, or cannot be trained.
@@ -55,13 +55,13 @@ def run_stage(config: Config, run: RunDirectory) -> None:
         "sampling": [config.tokenizer.sampling, config.tokenizer.sampling_alpha],
         "backend": keras.backend.backend(),
     }
-    trainer = Trainer(model, corpus, validator, Checkpoints(run.checkpoints, belongs_to), config, run)
-    begin(trainer, model, run)
+    trainer = Trainer(model, corpus, validator, Checkpoints(run.checkpoints, belongs_to), tokenizer, config, run)
+    begin(trainer, model, config, run)
     trainer.train()
     finish(trainer, run)
 
 
-def begin(trainer: Trainer, model: Seq2Seq, run: RunDirectory) -> None:
+def begin(trainer: Trainer, model: Seq2Seq, config: Config, run: RunDirectory) -> None:
     """Says what will be trained, tries the largest batch, and goes to the last checkpoint, or makes room for a new training."""
     say(f"{model.count_params():,} parameters, {trainer.total:,} updates, matrix products in {model.precision}")
     seconds = trainer.probe()
@@ -69,13 +69,14 @@ def begin(trainer: Trainer, model: Seq2Seq, run: RunDirectory) -> None:
     if trainer.resume():
         say(f"going on from update {trainer.progress.update:,}")
     elif run.checkpoints.exists():
-        previous = run.root / "previous"
-        remove(previous)
-        previous.mkdir()
-        run.checkpoints.rename(previous / run.checkpoints.name)
-        if run.history.exists():
-            run.history.rename(previous / run.history.name)
-        say(f"the weights of the earlier training are kept in {previous}")
+        number = next(number for number in itertools.count(1) if not (run.root / "previous" / str(number)).exists())
+        previous = run.root / "previous" / str(number)
+        previous.mkdir(parents=True)
+        for path in (run.checkpoints, run.history, run.config):
+            if path.exists():
+                path.rename(previous / path.name)
+        run.store_config(config)
+        say(f"the earlier training is kept in {previous}")
 
 
 def finish(trainer: Trainer, run: RunDirectory) -> None:

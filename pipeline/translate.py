@@ -76,9 +76,12 @@ def translate_lines(translator: TextTranslator, batches: Iterable[list[bytes]], 
     def on_long_line(index: int, pieces: int, segments: int) -> None:
         say(f"line {first + index}: has {pieces} pieces, more than the limit of {translator.limit}; translated in {segments} segments.")
 
+    def on_cut_line(index: int) -> None:
+        say(f"line {first + index}: its translation reached the limit of decoding.max_tokens and is cut off there.")
+
     for batch in batches:
         lines = [decode_line(raw, number) for number, raw in enumerate(batch, start=first)]
-        translations = translator.translate(lines, on_long_line)
+        translations = translator.translate(lines, on_long_line, on_cut_line)
         output.write("".join(f"{translation}\n" for translation in translations).encode())
         output.flush()
         first += len(batch)

@@ -150,7 +150,8 @@ def test_not_yaml(text: str, message: str) -> None:
 
 def test_sections_must_fit_each_other() -> None:
     assert mistakes("name: toy\nmodel: {shared_embeddings: true}\ntokenizer: {joint: false}") == [
-        "toy.yaml: model.shared_embeddings needs one vocabulary for both sides: set tokenizer.joint to true."
+        "toy.yaml: model.shared_embeddings needs one vocabulary for both sides: "
+        "set tokenizer.joint to true, or model.shared_embeddings to false."
     ]
 
 

@@ -28,11 +28,11 @@ SYLLABLES = ["ka", "lo", "mi", "ter", "un", "sel", "dor", "é", "fra", "ß"]
 SETTINGS = {
     "shared": """
         tokenizer: {vocabulary_size: 150}
-        model: {embedding_size: 24, encoder_units: 16, decoder_units: 20, attention_units: 12, shared_embeddings: true, tied_output: true,
-            max_tokens: 20}""",
+        model: {embedding_size: 24, encoder_units: 16, decoder_units: 20, decoder_layers: 1, attention_units: 12, max_tokens: 20}""",
     "separate": """
         tokenizer: {joint: false, type: bpe, vocabulary_size: 140}
-        model: {embedding_size: 24, encoder_units: 16, decoder_units: 20, decoder_layers: 2, attention_units: 12, max_tokens: 20}""",
+        model: {embedding_size: 24, encoder_units: 16, decoder_units: 20, decoder_layers: 2, attention_units: 12, max_tokens: 20,
+            shared_embeddings: false, tied_output: false}""",
 }
 ODD_TEXTS = [
     "",
@@ -109,7 +109,9 @@ def random_run(root: Path, settings: str, **changes: Any) -> tuple[RunDirectory,
     bias[EOS] = 1.5
     model.output_bias.assign(bias)
     run.checkpoints.mkdir()
-    model.save_weights(run.best_weights)
+    from pipeline.decoding.weights import keep_weights
+
+    keep_weights(model, tokenizer, run)
     return run, config
 
 

@@ -147,7 +147,7 @@ def test_the_reason_is_told(toy: Toy, capsys: pytest.CaptureFixture[str]) -> Non
     toy.run()
     capsys.readouterr()
     toy.run("--set", "model.dropout=0.3", "--set", "training.epochs=2")
-    assert "[3/5] train (model.dropout: 0.2 before, 0.3 now; training.epochs: 20 before, 2 now)" in capsys.readouterr().err
+    assert "[3/5] train (model.dropout: 0.1 before, 0.3 now; training.epochs: 20 before, 2 now)" in capsys.readouterr().err
 
 
 def test_changed_input_files(toy: Toy, capsys: pytest.CaptureFixture[str]) -> None:

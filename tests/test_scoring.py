@@ -66,6 +66,8 @@ class Upper:
 
     text: str
 
+    complete: bool = True
+
 
 class Shouting:
     def translate(self, lines: list[str]) -> list[Upper]:

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from toy import write_toy
 
-from pipeline import evaluate, prepare, tokenize, train
+from pipeline import evaluate, prepare, tokenize, train, translate
 from pipeline.configuration import load_config
 from pipeline.support.files import read_json
 from pipeline.support.run_directory import RunDirectory
@@ -79,8 +79,8 @@ def test_weights_of_other_settings_are_kept_aside(tmp_path: Path, capsys: pytest
     assert train.main(arguments) == 0
     before = (tmp_path / "toy/checkpoints/best.weights.h5").read_bytes()
     assert train.main([*arguments, "--set", "model.decoder_units=48"]) == 0
-    assert (tmp_path / "toy/previous/checkpoints/best.weights.h5").read_bytes() == before
-    assert "the weights of the earlier training are kept in" in capsys.readouterr().err
+    assert (tmp_path / "toy/previous/1/checkpoints/best.weights.h5").read_bytes() == before
+    assert "the earlier training is kept in" in capsys.readouterr().err
 
 
 def test_patience_ends_a_training(tmp_path: Path) -> None:
@@ -205,3 +205,19 @@ def test_tensorboard_gets_the_history(tmp_path: Path) -> None:
     logs.Reload()
     steps = [event.step for event in logs.Tensors("epoch_validation_loss")]
     assert steps == [row["update"] for row in history(RunDirectory(tmp_path / "toy"))]
+
+
+def test_weights_belong_to_their_tokenizer(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = started(tmp_path, "training.validations=1")
+    assert train.main(arguments) == 0
+    run = str(tmp_path / "toy")
+    line = tmp_path / "line.txt"
+    line.write_text("a b c\n")
+    assert translate.main(["--run", run, str(line)]) == 0
+    assert tokenize.main([*arguments, "--set", "tokenizer.character_coverage=0.99"]) == 0
+    (tmp_path / "toy/tokenizer/joint.model").write_bytes(b"")
+    assert translate.main(["--run", run, str(line)]) == 2
+    assert tokenize.main([*arguments, "--set", "tokenizer.type=bpe"]) == 0
+    capsys.readouterr()
+    assert translate.main(["--run", run, str(line)]) == 2
+    assert "best.weights.h5 was made with tokenizer" in capsys.readouterr().err

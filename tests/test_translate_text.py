@@ -26,6 +26,8 @@ class Upper:
 
     text: str
 
+    complete: bool = True
+
 
 class Shouting:
     """Remembers what it was asked."""
@@ -121,6 +123,17 @@ def test_a_line_is_cleaned_as_the_corpus_was() -> None:
     assert clean_line("ﬁne ½", Cleaning(normalize="NFKC")) == "fine 1⁄2"
     assert clean_line("ﬁne", Cleaning(normalize="NFC")) == "ﬁne"
     assert clean_line(" a\0b ", Cleaning(control_characters=False)) == "a b"
+
+
+def test_a_translation_cut_off_at_the_limit_is_told() -> None:
+    class Breathless:
+        def translate(self, lines: list[str]) -> list[Upper]:
+            return [Upper(line.upper(), complete="long" not in line) for line in lines]
+
+    told: list[int] = []
+    lines = ["short", "very long", "", "short"]
+    assert TextTranslator(Breathless(), words, 6).translate(lines, on_cut_line=told.append) == ["SHORT", "VERY LONG", "", "SHORT"]
+    assert told == [1]
 
 
 def test_a_translation_is_always_one_line() -> None:
@@ -246,7 +259,7 @@ PROGRAM = textwrap.dedent(
 
     class Upper:
         def __init__(self, text):
-            self.text = text
+            self.text, self.complete = text, True
 
     class Shouting:
         def translate(self, lines):

@@ -189,12 +189,12 @@ class Model(Section):
     encoder_units: PositiveInt = Field(256, description="Units of the encoder GRU, a direction; H is twice that.")
     decoder_units: PositiveInt = Field(256, description="D, units of each decoder GRU.")
     decoder_layers: PositiveInt = Field(
-        1, description="GRUs of the decoder: the lowest asks the attention, those above it read its context as well."
+        2, description="GRUs of the decoder: the lowest asks the attention, those above it read its context as well."
     )
     attention_units: PositiveInt = Field(256, description="A, size of the space in which queries and keys are compared.")
-    shared_embeddings: bool = Field(False, description="Source and target share one embedding table (needs a joint tokenizer).")
-    tied_output: bool = Field(False, description="The output layer is the target embedding, transposed (Press & Wolf, 2017).")
-    dropout: Fraction = Field(0.2, description="On embeddings, encoder outputs and the readout; never on recurrent connections.")
+    shared_embeddings: bool = Field(True, description="Source and target share one embedding table (needs a joint tokenizer).")
+    tied_output: bool = Field(True, description="The output layer is the target embedding, transposed (Press & Wolf, 2017).")
+    dropout: Fraction = Field(0.1, description="On embeddings, encoder outputs and the readout; never on recurrent connections.")
     max_tokens: PositiveInt = Field(64, description="Limit of a sentence in pieces, source and target.")
 
 
@@ -205,11 +205,11 @@ class Training(Section):
     """How the model is trained."""
 
     epochs: PositiveInt = Field(20, description="Passes over the training split.")
-    batch_tokens: PositiveInt = Field(1000, description="Target tokens a batch, padding counted.")
+    batch_tokens: PositiveInt = Field(800, description="Target tokens a batch, padding counted.")
     pad_multiple: PositiveInt = Field(
         1, description="Lengths are padded to a multiple of this: 1 pads least; 8 makes few shapes, for backends that compile each (JAX)."
     )
-    learning_rate: PositiveFloat = Field(1e-3, description="Peak learning rate of Adam.")
+    learning_rate: PositiveFloat = Field(3e-3, description="Peak learning rate of Adam.")
     schedule: Literal["cosine", "inverse_sqrt", "linear", "constant"] = Field("cosine", description="Decay after the warm-up.")
     warmup_steps: Annotated[int, Field(ge=0)] = Field(200, description="Updates over which the rate rises from 0 to its peak.")
     label_smoothing: Fraction = Field(0.1, description="Probability mass taken from the reference token (Szegedy et al., 2016).")
@@ -274,5 +274,7 @@ class Config(Section):
     @model_validator(mode="after")
     def _consistent(self) -> Config:
         if self.model.shared_embeddings and not self.tokenizer.joint:
-            raise ValueError("model.shared_embeddings needs one vocabulary for both sides: set tokenizer.joint to true")
+            raise ValueError(
+                "model.shared_embeddings needs one vocabulary for both sides: set tokenizer.joint to true, or model.shared_embeddings to false"
+            )
         return self

@@ -125,7 +125,13 @@ def encode_split(table: Dataset, tokenizer: Tokenizer, sampling: tuple[float, fl
     return EncodedPairs(source, target)
 
 
-def plan_epoch(pairs: EncodedPairs, batch_tokens: int, seed: int, weights: NDArray[np.float64] | None = None) -> list[NDArray[np.int64]]:
+def plan_epoch(
+    pairs: EncodedPairs,
+    batch_tokens: int,
+    seed: int,
+    among: NDArray[np.int64] | None = None,
+    weights: NDArray[np.float64] | None = None,
+) -> list[NDArray[np.int64]]:
     """Groups the pairs of one epoch into batches; which pairs meet, and in which order, depends on `seed` alone.
 
     Pairs of about equal length stand together, so that little is padding. A batch has as many pairs as its longest target
@@ -135,15 +141,16 @@ def plan_epoch(pairs: EncodedPairs, batch_tokens: int, seed: int, weights: NDArr
         pairs: what to group.
         batch_tokens: target tokens a batch, padding counted.
         seed: another one for each epoch.
-        weights: [N] how often a pair is seen, 1 = once; fractions by lot.
+        among: indices of the pairs to group; all of them without it.
+        weights: how often each of these is seen, 1 = once; fractions by lot.
 
     Returns:
         Indices into `pairs`, an array a batch.
     """
     generator = np.random.default_rng(seed)
-    indices = np.arange(len(pairs))
+    indices = np.arange(len(pairs)) if among is None else among.copy()
     if weights is not None:
-        copies = np.floor(weights + generator.random(len(pairs))).astype(np.int64)
+        copies = np.floor(weights + generator.random(len(indices))).astype(np.int64)
         indices = np.repeat(indices, copies)
     generator.shuffle(indices)
     # Other sentences meet in every epoch: those of equal lengths stay shuffled, and the cuts fall elsewhere.

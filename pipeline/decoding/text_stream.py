@@ -28,6 +28,11 @@ class Translated(Protocol):
         """The translation."""
         ...
 
+    @property
+    def complete(self) -> bool:
+        """Whether it ended by itself, within the limit of tokens."""
+        ...
+
 
 class SentenceTranslator(Protocol):
     """What `pipeline.decoding.translator.Translator` is to us; tests have simpler ones."""
@@ -80,12 +85,18 @@ class TextTranslator:
         count_tokens = translator.tokenizer.source.count
         return cls(translator, count_tokens, config.model.max_tokens, config.tokenizer.placeholders, config.data.cleaning)
 
-    def translate(self, lines: Sequence[str], on_long_line: Callable[[int, int, int], None] | None = None) -> list[str]:
+    def translate(
+        self,
+        lines: Sequence[str],
+        on_long_line: Callable[[int, int, int], None] | None = None,
+        on_cut_line: Callable[[int], None] | None = None,
+    ) -> list[str]:
         """Translates lines; as many come back, in order, and an empty or blank one is empty.
 
         Args:
             lines: text, without line ends.
             on_long_line: called with (index into `lines`, its pieces, number of segments) for a line translated in segments.
+            on_cut_line: called with the index of a line whose translation reached the limit of tokens before its end.
 
         Returns:
             The translations, each on one line.
@@ -100,11 +111,18 @@ class TextTranslator:
 
         sentences = [_RUN_OF_SPACES.sub(" ", segment).strip() for segments in segments_of for segment in segments]
         distinct = list(dict.fromkeys(sentence for sentence in sentences if sentence))  # a log repeats its lines: translate them once
-        results = [" ".join(result.text.splitlines()) for result in self.translator.translate(distinct)] if distinct else []
-        translation_of = dict(zip(distinct, results, strict=True)) | {"": ""}
+        results = dict(zip(distinct, self.translator.translate(distinct) if distinct else [], strict=True))
+        translation_of = {sentence: " ".join(result.text.splitlines()) for sentence, result in results.items()} | {"": ""}
+        cut = {sentence for sentence, result in results.items() if not result.complete}
 
         pending = iter(sentences)
-        return [join_translations(segments, [translation_of[next(pending)] for _ in segments]) for segments in segments_of]
+        translations = []
+        for index, segments in enumerate(segments_of):
+            parts = [next(pending) for _ in segments]
+            translations.append(join_translations(segments, [translation_of[part] for part in parts]))
+            if on_cut_line is not None and not cut.isdisjoint(parts):
+                on_cut_line(index)
+        return translations
 
 
 def clean_line(line: str, cleaning: Cleaning) -> str:

@@ -15,8 +15,7 @@ from pipeline.data.subwords import BOS, EOS, PAD, Tokenizer
 from pipeline.decoding.beam_search import Search
 from pipeline.decoding.compiled import compiled
 from pipeline.decoding.search_model import search_translations
-from pipeline.model.build import build_model
-from pipeline.support.errors import UserError
+from pipeline.decoding.weights import load_model
 from pipeline.support.run_directory import RunDirectory
 
 if TYPE_CHECKING:
@@ -71,21 +70,10 @@ class Translator:
         """The translator of a trained run, in float32.
 
         Raises:
-            UserError: the run is not trained, or its weights do not fit its config or tokenizer.
+            UserError: the run is not trained, or its weights do not fit its config or tokenizer; see `load_model`.
         """
         tokenizer = Tokenizer.load(run.tokenizer)
-        if not run.best_weights.is_file():
-            raise UserError(
-                f"{run.root}: is not trained yet (there is no {run.best_weights.name}). First run: python -m pipeline.train CONFIG"
-            )
-        model = build_model(config.model, tokenizer.source.size, tokenizer.target.size)
-        try:
-            model.load_weights(run.best_weights)
-        except (ValueError, OSError, KeyError) as error:
-            raise UserError(
-                f"{run.best_weights}: does not fit the config's model and tokenizer, or is damaged ({str(error).splitlines()[0]}). "
-                "Train again, or put the run's own config.yaml and tokenizer back."
-            ) from None
+        model = load_model(run, config, tokenizer)
         return cls(model, tokenizer, search_of(config), config.decoding.batch_sentences, config.training.pad_multiple)
 
     def translate(self, lines: Sequence[str]) -> list[Translation]:

@@ -31,6 +31,7 @@ class Stage:
 
     Attributes:
         keys: sections and single keys of the config that it reads.
+        keys_left_out: keys of those sections that have no part in what it makes.
         needs: the stages whose files it reads.
         files: globs, in the run's folder, of what it makes.
         result: globs of those files that later stages read.
@@ -43,6 +44,7 @@ class Stage:
     files: tuple[str, ...]
     result: tuple[str, ...] = ()
     code_left_out: tuple[str, ...] = ("configuration", "support")
+    keys_left_out: tuple[str, ...] = ()
 
 
 class Record(TypedDict):
@@ -82,6 +84,7 @@ STAGES = {
         Stage(
             "train",
             keys=("tokenizer", "model", "training"),
+            keys_left_out=("training.save_minutes", "training.tensorboard"),
             needs=("prepare", "tokenize"),
             files=("checkpoints/best.weights.h5", "history.csv"),
             result=("checkpoints/best.weights.h5",),
@@ -120,7 +123,8 @@ def perform(name: str, config: Config, run: RunDirectory, *, store_config: bool 
     records = load_records(run)
     records.pop(name, None)
     _store_records(run, records)
-    if store_config:
+    # The weights of a finished training need their own config until others take their place.
+    if store_config and not run.best_weights.exists():
         run.store_config(config)
     made_from = _made_from(stage, config, records)
     start = time.monotonic()
@@ -137,6 +141,8 @@ def perform(name: str, config: Config, run: RunDirectory, *, store_config: bool 
         finished=datetime.now(UTC).isoformat(timespec="seconds"),
     )
     _store_records(run, records)
+    if store_config and name in ("train", "evaluate", "export"):
+        run.store_config(config)
     return seconds
 
 
@@ -173,7 +179,7 @@ def require(run: RunDirectory, config: Config, name: str) -> None:
     record, command = records.get(name), f"python -m pipeline.{name} CONFIG"
     if record is None:
         raise UserError(f"{run.root}: the stage '{name}' is not done yet. First run: {command}")
-    if different := list(_differences(record["config"], _values(config, stage.keys), "there", "in this config")):
+    if different := list(_differences(record["config"], _values(config, stage), "there", "in this config")):
         raise UserError(
             f"{run.root}: '{name}' was done with another config: {'; '.join(different)}. "
             "Do again what has changed (python -m pipeline.run CONFIG), or give this config another name."
@@ -225,17 +231,21 @@ def _store_records(run: RunDirectory, records: dict[str, Record]) -> None:
 def _made_from(stage: Stage, config: Config, records: dict[str, Record]) -> dict[str, Any]:
     """The part of a record that is known before the stage is done."""
     return {
-        "config": _values(config, stage.keys),
+        "config": _values(config, stage),
         "inputs": {} if stage.needs else input_files(config),
         "code": code_fingerprint(f"pipeline.{stage.name}", stage.code_left_out),
         "needs": {needed: records[needed]["result"] for needed in stage.needs if needed in records},
     }
 
 
-def _values(config: Config, keys: tuple[str, ...]) -> dict[str, Any]:
-    """The values of sections or single keys, "section.key" -> value."""
+def _values(config: Config, stage: Stage) -> dict[str, Any]:
+    """The values that a stage depends on, "section.key" -> value."""
     everything = dict(_flat(config.model_dump(mode="json")))
-    return {key: value for key, value in everything.items() if any(key == wanted or key.startswith(f"{wanted}.") for wanted in keys)}
+
+    def within(key: str, sections: tuple[str, ...]) -> bool:
+        return any(key == section or key.startswith(f"{section}.") for section in sections)
+
+    return {key: value for key, value in everything.items() if within(key, stage.keys) and not within(key, stage.keys_left_out)}
 
 
 def _flat(section: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import zipfile
+import zlib
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -65,7 +66,7 @@ class Checkpoints:
         arrays: dict[str, Any] = {f"v{number}": np.asarray(variable) for number, variable in enumerate(variables)}
         with replacing(self.folder / f"state-{progress.update:08d}.npz") as temporary, temporary.open("wb") as file:
             np.savez(file, header=np.array(header), **arrays)
-        for old in self._files()[:-KEPT]:
+        for old in [*self._files()[:-KEPT], *self.folder.glob(".state-*.tmp")]:  # the latter of a process that was killed
             remove(old)
 
     def restore(self, variables: list[Any]) -> Progress | None:
@@ -78,8 +79,8 @@ class Checkpoints:
                 with path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
                     header = json.loads(str(file["header"]))
                     values = [file[f"v{number}"] for number in range(header["count"])]
-            except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zipfile.LargeZipFile) as error:
-                say(f"{path}: is damaged ({error}); falling back to the state before it.")
+            except (OSError, ValueError, KeyError, EOFError, RuntimeError, zipfile.BadZipFile, zipfile.LargeZipFile, zlib.error) as error:
+                say(f"{path}: is damaged ({error}); trying the state before it.")
                 continue
             if header["belongs_to"] != self._belongs_to or [v.shape for v in values] != [tuple(v.shape) for v in variables]:
                 continue

@@ -31,8 +31,11 @@ class TrainingCorpus:
         tokenizer: of the run.
         config: of the run.
 
+    Attributes:
+        batches_an_epoch: number of batches of the first epoch; later ones differ by a few.
+
     Raises:
-        UserError: every sentence is longer than the limit.
+        UserError: every sentence is longer than the limit, or the weights leave none.
     """
 
     def __init__(self, table: Dataset, tokenizer: Tokenizer, config: Config) -> None:
@@ -50,11 +53,9 @@ class TrainingCorpus:
         self._plain = everything
         weights = np.asarray(table.with_format("numpy")["weight"][:], dtype=np.float64)[self._kept]
         self._weights = None if np.all(weights == 1.0) else weights
-
-    @property
-    def batches_an_epoch(self) -> int:
-        """Number of batches of the first epoch; later ones differ by a few."""
-        return len(self._plan(0))
+        self.batches_an_epoch = len(self._plan(0))
+        if not self.batches_an_epoch:
+            raise UserError("the weights of the sources leave no pair to train on: raise data.sources.*.weight.")
 
     def too_long(self) -> list[str]:
         """The table of sentences over the limit, line by line, with examples; empty if there are none."""
@@ -75,7 +76,7 @@ class TrainingCorpus:
         """The batch of the first epoch that needs the most memory: the most attention cells, B x S x T."""
         source, target = self._plain.source_lengths, self._plain.target_lengths
         indices = max(self._plan(0), key=lambda chosen: len(chosen) * source[chosen].max() * target[chosen].max())
-        return self._plain.batch(indices, self._config.training.pad_multiple)
+        return self._sampled(0).batch(indices, self._config.training.pad_multiple)
 
     def batches(self, epoch: int, first: int) -> Iterator[tuple[int, int, Batch]]:
         """Endless: (epoch, number within it, batch), beginning with batch `first` of `epoch`."""
@@ -91,11 +92,8 @@ class TrainingCorpus:
         return epoch + min(1.0, batch / max(1, self.batches_an_epoch))
 
     def _plan(self, epoch: int) -> list[NDArray[np.int64]]:
-        # The plan of plain lengths serves sampled segmentations too: a little more padding, but the same batches.
-        if getattr(self, "_planned", (None,))[0] != epoch:
-            plan = plan_epoch(self._plain.select(self._kept), self._config.training.batch_tokens, self._seed(epoch), self._weights)
-            self._planned = (epoch, [self._kept[chosen] for chosen in plan])
-        return self._planned[1]
+        # Made from the plain segmentation, with sub-word sampling too: then a sentence's sampled length does not move it elsewhere.
+        return plan_epoch(self._plain, self._config.training.batch_tokens, self._seed(epoch), self._kept, self._weights)
 
     def _sampled(self, epoch: int) -> EncodedPairs:
         settings = self._config.tokenizer

@@ -16,9 +16,10 @@ import numpy as np
 
 from pipeline.configuration import Config
 from pipeline.data.batches import Batch
+from pipeline.data.subwords import Tokenizer
+from pipeline.decoding.weights import keep_weights
 from pipeline.model.seq2seq import Seq2Seq
 from pipeline.support.errors import UserError
-from pipeline.support.files import remove, replacing
 from pipeline.support.run_directory import RunDirectory
 from pipeline.training.checkpoints import Checkpoints, Progress
 from pipeline.training.corpus import TrainingCorpus
@@ -38,14 +39,22 @@ class Trainer:
         corpus: the batches.
         validator: called at each validation.
         checkpoints: of the run.
-        config, run: of the run.
+        tokenizer, config, run: of the run.
     """
 
     def __init__(
-        self, model: Seq2Seq, corpus: TrainingCorpus, validator: Validator, checkpoints: Checkpoints, config: Config, run: RunDirectory
+        self,
+        model: Seq2Seq,
+        corpus: TrainingCorpus,
+        validator: Validator,
+        checkpoints: Checkpoints,
+        tokenizer: Tokenizer,
+        config: Config,
+        run: RunDirectory,
     ) -> None:
         self._model, self._corpus, self._validator = model, corpus, validator
         self._checkpoints, self._settings, self._run = checkpoints, config.training, run
+        self._tokenizer = tokenizer
         self.total = corpus.batches_an_epoch * self._settings.epochs
         validations = min(self._settings.validations, self.total)
         self._validate_at = {round(self.total * (number + 1) / validations) for number in range(validations)}
@@ -53,10 +62,23 @@ class Trainer:
         self.progress = Progress()
 
     def probe(self) -> float:
-        """Makes one update on the largest batch and takes it back, so that a lack of memory shows at once; gives back its seconds."""
+        """Makes one update on the largest batch and takes it back, so that a lack of memory shows at once; gives back its seconds.
+
+        Raises:
+            UserError: the memory is too small for it.
+        """
         start = time.monotonic()
         before = [np.asarray(variable) for variable in self._variables()]
-        self._update(self._corpus.largest())
+        batch = self._corpus.largest()
+        try:
+            self._update(batch)
+        except Exception as error:  # each backend has its own class for it
+            if not isinstance(error, MemoryError) and "exhausted" not in f"{type(error).__name__} {error}".lower():
+                raise
+            raise UserError(
+                f"the memory is too small for the largest batch: {len(batch.source_ids)} pairs of {batch.source_ids.shape[1]} source and "
+                f"{batch.target_ids.shape[1]} target tokens. Lower training.batch_tokens (now {self._settings.batch_tokens})."
+            ) from error
         for variable, value in zip(self._variables(), before, strict=True):
             variable.assign(value)
         return time.monotonic() - start
@@ -138,7 +160,7 @@ class Trainer:
         }
         if best:
             progress.best, progress.best_update, progress.waited = value, progress.update, 0
-            self._keep_weights()
+            keep_weights(self._model, self._tokenizer, self._run)
         else:
             progress.waited += 1
         progress.rows.append(row)
@@ -147,18 +169,6 @@ class Trainer:
         if self._board is not None:
             self._board.on_epoch_end(progress.update, {key: value for key, value in row.items() if key not in ("update", "best")})
         return row
-
-    def _keep_weights(self) -> None:
-        # Keras would store the optimizer with them, two more numbers a weight that no translation needs.
-        optimizer, self._model.optimizer = self._model.optimizer, None
-        named = self._run.checkpoints / ".best.tmp.weights.h5"  # Keras insists on the ending
-        try:
-            with replacing(self._run.best_weights) as temporary:
-                self._model.save_weights(named)
-                named.replace(temporary)
-        finally:
-            self._model.optimizer = optimizer
-            remove(named)
 
     def _out_of_patience(self) -> bool:
         return self._settings.patience is not None and self.progress.waited >= self._settings.patience
