@@ -275,6 +275,7 @@ class Config(Section):
     def _consistent(self) -> Config:
         if self.model.shared_embeddings and not self.tokenizer.joint:
             raise ValueError(
-                "model.shared_embeddings needs one vocabulary for both sides: set tokenizer.joint to true, or model.shared_embeddings to false"
+                "model.shared_embeddings needs one vocabulary for both sides: "
+                "set tokenizer.joint to true, or model.shared_embeddings to false"
             )
         return self
