@@ -280,3 +280,11 @@ def test_records_that_cannot_be_read(toy: Toy, capsys: pytest.CaptureFixture[str
 @pytest.mark.parametrize(("seconds", "text"), [(4.21, "4.2 s"), (185.2, "3 min 05 s"), (3725, "1 h 02 min")])
 def test_durations(seconds: float, text: str) -> None:
     assert command.duration(seconds) == text
+
+
+def test_two_processes_do_not_work_on_one_run(toy: Toy) -> None:
+    toy.run()
+    run = RunDirectory(Path("artifacts/toy"))
+    with run.locked(), pytest.raises(UserError, match="another process is working on this run"):
+        perform("train", run.load_config(), run)
+    assert perform("train", run.load_config(), run) >= 0

@@ -30,20 +30,13 @@ class Translation:
         text: the translation.
         score: natural log of its probability, divided by the length penalty (see `Search.penalty`).
         ids: its tokens, without EOS.
-        source_tokens: of the source, without EOS.
         complete: whether it ended by itself, within the limit of tokens.
     """
 
     text: str
     score: float
     ids: list[int]
-    source_tokens: int
     complete: bool
-
-    @property
-    def tokens(self) -> int:
-        """Number of tokens, without EOS."""
-        return len(self.ids)
 
 
 class Translator:
@@ -82,9 +75,7 @@ class Translator:
         Sentences of about equal length are decoded together, whatever order they come in.
         """
         encoded = self.tokenizer.source.encode(lines)
-        results: dict[int, Translation] = {
-            index: Translation("", 0.0, [], 0, complete=True) for index, ids in enumerate(encoded) if not ids
-        }
+        results: dict[int, Translation] = {index: Translation("", 0.0, [], complete=True) for index, ids in enumerate(encoded) if not ids}
         order = sorted((index for index, ids in enumerate(encoded) if ids), key=lambda index: len(encoded[index]))
         for start in range(0, len(order), self._batch_sentences):
             chosen = order[start : start + self._batch_sentences]
@@ -92,7 +83,7 @@ class Translator:
             for index, row, score in zip(chosen, found.tolist(), scores.tolist(), strict=True):
                 ids = [token for token in row if token not in (PAD, EOS)]
                 text = self.tokenizer.target.decode([ids])[0]
-                results[index] = Translation(text, score, ids, len(encoded[index]), complete=EOS in row)
+                results[index] = Translation(text, score, ids, complete=EOS in row)
         return [results[index] for index in range(len(lines))]
 
     def translate_ids(self, source_ids: NDArray[np.int32]) -> tuple[NDArray[np.int32], NDArray[np.float32]]:

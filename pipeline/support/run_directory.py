@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -42,6 +45,23 @@ class RunDirectory:
     def store_config(self, config: Config) -> None:
         """Stores the resolved config with the run."""
         write_text(self.config, dump_config(config))
+
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keeps the run to this process while one of its stages is done; the lock ends with the process, however that ends.
+
+        Raises:
+            UserError: another process is at work in the folder.
+        """
+        self.root.mkdir(parents=True, exist_ok=True)
+        with (self.root / ".lock").open("w") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise UserError(
+                    f"{self.root}: another process is working on this run. Wait for it, or give this config another name."
+                ) from None
+            yield
 
     @property
     def config(self) -> Path:

@@ -116,21 +116,25 @@ def perform(name: str, config: Config, run: RunDirectory, *, store_config: bool 
     Raises:
         UserError: an earlier stage is not done, or was done with another config; or whatever the stage itself finds wrong.
     """
-    stage = STAGES[name]
+    with run.locked():
+        return _perform(STAGES[name], config, run, store_config)
+
+
+def _perform(stage: Stage, config: Config, run: RunDirectory, store_config: bool) -> float:
     for needed in stage.needs:
         require(run, config, needed)
     # The record goes first: if the stage is stopped half-way, its files are neither the old ones nor the new ones.
     records = load_records(run)
-    records.pop(name, None)
+    records.pop(stage.name, None)
     _store_records(run, records)
     # The weights of a finished training need their own config until others take their place.
     if store_config and not run.best_weights.exists():
         run.store_config(config)
     made_from = _made_from(stage, config, records)
     start = time.monotonic()
-    importlib.import_module(f"pipeline.{name}").run_stage(config, run)
+    importlib.import_module(f"pipeline.{stage.name}").run_stage(config, run)
     seconds = time.monotonic() - start
-    records[name] = Record(
+    records[stage.name] = Record(
         config=made_from["config"],
         inputs=made_from["inputs"],
         code=made_from["code"],
@@ -141,7 +145,7 @@ def perform(name: str, config: Config, run: RunDirectory, *, store_config: bool 
         finished=datetime.now(UTC).isoformat(timespec="seconds"),
     )
     _store_records(run, records)
-    if store_config and name in ("train", "evaluate", "export"):
+    if store_config and stage.name in ("train", "evaluate", "export"):
         run.store_config(config)
     return seconds
 
