@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
+import shutil
+import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline.configuration import Config
+from pipeline.support.console import say
+from pipeline.support.errors import UserError
 from pipeline.support.run_directory import RunDirectory
 from pipeline.support.stages import stage_main
 
@@ -31,7 +37,8 @@ def run_stage(config: Config, run: RunDirectory) -> None:
 
     train = load_split(run, "train")
     languages = (config.data.source_language, config.data.target_language)
-    tokenizer = train_tokenizer(Column(train, "source"), Column(train, "target"), config.tokenizer, run.tokenizer, languages=languages)
+    with _earlier_training_kept(config, run):
+        tokenizer = train_tokenizer(Column(train, "source"), Column(train, "target"), config.tokenizer, run.tokenizer, languages=languages)
     validation = load_split(run, "validation")
     sides = (("source", languages[0], tokenizer.source), ("target", languages[1], tokenizer.target))
     rows = [
@@ -51,6 +58,32 @@ def run_stage(config: Config, run: RunDirectory) -> None:
         print(f"\nlongest on the {side} side, in pieces:")
         for pieces, text in fit.longest:
             print(f"  {pieces:>5}  {text if len(text) <= _SHOWN else text[: _SHOWN - 1] + '…'}")
+
+
+@contextlib.contextmanager
+def _earlier_training_kept(config: Config, run: RunDirectory) -> Iterator[None]:
+    """Weights can translate with their own tokenizer alone: where another takes its place, both are set aside together."""
+    if not (run.best_weights.is_file() and run.tokenizer.is_dir()):
+        yield
+        return
+    from pipeline.data.subwords import Tokenizer
+
+    with tempfile.TemporaryDirectory() as folder:
+        before = Path(shutil.copytree(run.tokenizer, Path(folder) / "tokenizer"))
+        yield
+        if _fingerprint(before) != Tokenizer.load(run.tokenizer).fingerprint:
+            say(f"the earlier training is kept in {run.set_aside(before)}")
+            run.store_config(config)
+
+
+def _fingerprint(folder: Path) -> str | None:
+    """Of a tokenizer that may be damaged."""
+    from pipeline.data.subwords import Tokenizer
+
+    try:
+        return Tokenizer.load(folder).fingerprint
+    except UserError:
+        return None
 
 
 class Column:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -21,7 +20,7 @@ if TYPE_CHECKING:
 def run_stage(config: Config, run: RunDirectory) -> None:
     """Trains to the end, from the last checkpoint if there is one of the same settings and data.
 
-    An earlier training with other settings is moved to previous/<number>/, with its config.
+    An earlier training with other settings is moved to previous/<number>/, with its config and tokenizer.
 
     Raises:
         UserError: the run is not prepared or tokenized, or cannot be trained.
@@ -69,14 +68,8 @@ def begin(trainer: Trainer, model: Seq2Seq, config: Config, run: RunDirectory) -
     if trainer.resume():
         say(f"going on from update {trainer.progress.update:,}")
     elif run.checkpoints.exists():
-        number = next(number for number in itertools.count(1) if not (run.root / "previous" / str(number)).exists())
-        previous = run.root / "previous" / str(number)
-        previous.mkdir(parents=True)
-        for path in (run.checkpoints, run.history, run.config):
-            if path.exists():
-                path.rename(previous / path.name)
+        say(f"the earlier training is kept in {run.set_aside(run.tokenizer)}")
         run.store_config(config)
-        say(f"the earlier training is kept in {previous}")
 
 
 def finish(trainer: Trainer, run: RunDirectory) -> None:

@@ -210,14 +210,20 @@ def test_tensorboard_gets_the_history(tmp_path: Path) -> None:
 def test_weights_belong_to_their_tokenizer(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     arguments = started(tmp_path, "training.validations=1")
     assert train.main(arguments) == 0
-    run = str(tmp_path / "toy")
+    run = RunDirectory(tmp_path / "toy")
     line = tmp_path / "line.txt"
     line.write_text("a b c\n")
-    assert translate.main(["--run", run, str(line)]) == 0
-    assert tokenize.main([*arguments, "--set", "tokenizer.character_coverage=0.99"]) == 0
-    (tmp_path / "toy/tokenizer/joint.model").write_bytes(b"")
-    assert translate.main(["--run", run, str(line)]) == 2
-    assert tokenize.main([*arguments, "--set", "tokenizer.type=bpe"]) == 0
+    weights = run.best_weights.read_bytes()
+    assert translate.main(["--run", str(run.root), str(line)]) == 0
+
     capsys.readouterr()
-    assert translate.main(["--run", run, str(line)]) == 2
+    assert tokenize.main([*arguments, "--set", "tokenizer.type=bpe"]) == 0
+    assert "the earlier training is kept in" in capsys.readouterr().err
+    # Set aside with its own tokenizer and config, it still translates.
+    assert translate.main(["--run", str(run.root / "previous/1"), str(line)]) == 0
+
+    run.checkpoints.mkdir(exist_ok=True)
+    run.best_weights.write_bytes(weights)
+    capsys.readouterr()
+    assert translate.main(["--run", str(run.root), str(line)]) == 2
     assert "best.weights.h5 was made with tokenizer" in capsys.readouterr().err

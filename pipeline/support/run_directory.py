@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import itertools
+import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,6 +47,19 @@ class RunDirectory:
     def store_config(self, config: Config) -> None:
         """Stores the resolved config with the run."""
         write_text(self.config, dump_config(config))
+
+    def set_aside(self, tokenizer: Path) -> Path:
+        """Moves an earlier training, and a copy of its tokenizer, to previous/<number>/, a run by itself; gives back that folder."""
+        number = next(number for number in itertools.count(1) if not (self.root / "previous" / str(number)).exists())
+        previous = RunDirectory(self.root / "previous" / str(number))
+        previous.root.mkdir(parents=True)
+        shutil.copytree(tokenizer, previous.tokenizer)
+        for path in (self.checkpoints, self.history):
+            if path.exists():
+                path.rename(previous.root / path.name)
+        if self.config.exists():
+            shutil.copy2(self.config, previous.config)
+        return previous.root
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:

@@ -19,6 +19,7 @@ from pipeline.data.batches import Batch
 from pipeline.data.subwords import Tokenizer
 from pipeline.decoding.weights import keep_weights
 from pipeline.model.seq2seq import Seq2Seq
+from pipeline.support.console import say
 from pipeline.support.errors import UserError
 from pipeline.support.run_directory import RunDirectory
 from pipeline.training.checkpoints import Checkpoints, Progress
@@ -131,6 +132,7 @@ class Trainer:
                     self._checkpoints.save(self._variables(), progress)
                     saved = time.monotonic()
                 if stop.is_set():
+                    say(f"saved at update {progress.update:,}")
                     raise KeyboardInterrupt
 
     def end(self) -> None:
@@ -196,6 +198,7 @@ def _deferred_signals() -> Iterator[threading.Event]:
         if stop.is_set():
             raise KeyboardInterrupt
         stop.set()
+        say("stopping after this update; the state is saved first. Ctrl-C again loses what came after the last checkpoint.")
 
     if threading.current_thread() is not threading.main_thread():
         yield stop
@@ -212,7 +215,7 @@ def _tensorboard(model: Seq2Seq, run: RunDirectory) -> keras.callbacks.Callback:
     try:
         import tensorboard  # noqa: F401  Keras's callback fails late, and without saying what to install
     except ImportError:
-        raise UserError("training.tensorboard needs the package tensorboard: pip install 'pocketnmt[tensorboard]'") from None
+        raise UserError("training.tensorboard needs a package more: pip install tensorboard") from None
     callback = keras.callbacks.TensorBoard(log_dir=str(run.root / "tensorboard"), write_graph=False)
     callback.set_model(model)
     callback.on_train_begin()

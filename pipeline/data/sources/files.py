@@ -87,8 +87,11 @@ def _read_tsv(path: Path, encoding: str) -> Texts:
             continue
         columns = line.split("\t")
         if len(columns) != 2:
+            remedy = f"Keep the two columns you mean: cut -f1,2 {path.name} > two-columns.tsv"
+            if len(columns) == 1:
+                remedy = "There is no tab in it: put one between source and target, or remove the line."
             raise UserError(
                 f"{path}:{number}: has {len(columns)} column{'s' * (len(columns) != 1)}, expected 2 (source, a tab, target). "
-                f"The line begins: {line[:60]!r}. Keep the two columns you mean: cut -f1,2 {path.name} > two-columns.tsv"
+                f"The line begins: {line[:60]!r}. {remedy}"
             )
         yield columns[0], columns[1]
