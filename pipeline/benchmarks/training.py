@@ -20,6 +20,7 @@ from pipeline.model.seq2seq import Seq2Seq
 from pipeline.support.run_directory import RunDirectory
 from pipeline.training.corpus import TrainingCorpus
 from pipeline.training.setup import new_model
+from pipeline.training.trainer import update
 
 PRODUCT_SIZE = 2048
 _WARM_UP = 5
@@ -62,8 +63,9 @@ def measure(config: Config, run: RunDirectory, precision: str, updates: int, rou
     model = new_model(config, tokenizer.source.size, tokenizer.target.size, total=100_000)
     batches = (batch for _, _, batch in corpus.batches(0, 0))
     for _ in range(_WARM_UP):
-        _update(model, next(batches))
-    return [_round(model, batches, updates, product_rate) for product_rate in [_product_meter()] for _ in range(rounds)]
+        update(model, next(batches))
+    product_rate = _product_meter()
+    return [_round(model, batches, updates, product_rate) for _ in range(rounds)]
 
 
 def summary(rounds: list[Measured]) -> Measured:
@@ -97,7 +99,7 @@ def _round(model: Seq2Seq, batches: Iterator[Batch], updates: int, product_rate:
     before = product_rate()
     start = time.perf_counter()
     for batch in chosen:
-        _update(model, batch)
+        update(model, batch)
     seconds = time.perf_counter() - start
     after = product_rate()
     target_tokens = sum(batch.target_tokens for batch in chosen)
@@ -106,11 +108,6 @@ def _round(model: Seq2Seq, batches: Iterator[Batch], updates: int, product_rate:
     # 2 operations a multiply-add; the backward pass multiplies twice as much as the forward pass.
     operations = 2 * 3 * (source_tokens * of_source + target_tokens * of_target)
     return Measured(target_tokens / seconds, operations / seconds, (before + after) / 2)
-
-
-def _update(model: Seq2Seq, batch: Batch) -> None:
-    model.reset_metrics()
-    float(model.train_on_batch(batch.inputs, batch.target_ids))
 
 
 def _product_meter() -> Callable[[], float]:

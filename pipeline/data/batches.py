@@ -69,6 +69,10 @@ class EncodedPairs:
         """[N] tokens of each target, EOS counted."""
         return self._target.lengths + 1
 
+    def within(self, limit: int) -> NDArray[np.int64]:
+        """Indices of the pairs with at most `limit` pieces on either side, EOS not counted."""
+        return np.flatnonzero(np.maximum(self.source_lengths, self.target_lengths) - 1 <= limit)
+
     def select(self, indices: NDArray[np.int64]) -> EncodedPairs:
         """The pairs at `indices`, in that order."""
         return EncodedPairs([self._source[i] for i in indices], [self._target[i] for i in indices])

@@ -41,16 +41,14 @@ class TrainingCorpus:
     def __init__(self, table: Dataset, tokenizer: Tokenizer, config: Config) -> None:
         self._table, self._tokenizer, self._config = table, tokenizer, config
         self._limit = config.model.max_tokens
-        everything = encode_split(table, tokenizer)
-        source, target = everything.source_lengths - 1, everything.target_lengths - 1
-        self._kept = np.flatnonzero(np.maximum(source, target) <= self._limit)
-        self._lengths = source, target
+        self._plain = encode_split(table, tokenizer)
+        self._kept = self._plain.within(self._limit)
         if not len(self._kept):
+            shortest = int(np.maximum(self._plain.source_lengths, self._plain.target_lengths).min()) - 1
             raise UserError(
-                f"every training sentence is longer than model.max_tokens = {self._limit} pieces (the shortest pair has "
-                f"{int(np.maximum(source, target).min())}). Raise it."
+                f"every training sentence is longer than model.max_tokens = {self._limit} pieces (the shortest pair has {shortest}). "
+                "Raise it."
             )
-        self._plain = everything
         weights = np.asarray(table.with_format("numpy")["weight"][:], dtype=np.float64)[self._kept]
         self._weights = None if np.all(weights == 1.0) else weights
         self.batches_an_epoch = len(self._plan(0))
@@ -59,7 +57,7 @@ class TrainingCorpus:
 
     def too_long(self) -> list[str]:
         """The table of sentences over the limit, line by line, with examples; empty if there are none."""
-        source, target = self._lengths
+        source, target = self._plain.source_lengths - 1, self._plain.target_lengths - 1
         over = np.flatnonzero(np.maximum(source, target) > self._limit)
         if not len(over):
             return []
@@ -89,7 +87,7 @@ class TrainingCorpus:
 
     def fraction(self, epoch: int, batch: int) -> float:
         """Epochs done before batch `batch` of `epoch`, with their fraction."""
-        return epoch + min(1.0, batch / max(1, self.batches_an_epoch))
+        return epoch + min(1.0, batch / self.batches_an_epoch)
 
     def _plan(self, epoch: int) -> list[NDArray[np.int64]]:
         # Made from the plain segmentation, with sub-word sampling too: then a sentence's sampled length does not move it elsewhere.

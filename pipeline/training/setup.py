@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import keras
-import numpy as np
 
 from pipeline.configuration import Config
 from pipeline.data.batches import encode_split
@@ -42,7 +41,7 @@ def make_validator(model: Seq2Seq, tokenizer: Tokenizer, table: Dataset, config:
         UserError: no sentence is within the limit.
     """
     pairs = encode_split(table, tokenizer)
-    kept = np.flatnonzero(np.maximum(pairs.source_lengths, pairs.target_lengths) - 1 <= config.model.max_tokens)
+    kept = pairs.within(config.model.max_tokens)
     if not len(kept):
         raise UserError(f"every validation sentence is longer than model.max_tokens = {config.model.max_tokens} pieces. Raise it.")
     chosen = table.select(kept[: config.training.validation_sentences])

@@ -72,7 +72,7 @@ class Trainer:
         before = [np.asarray(variable) for variable in self._variables()]
         batch = self._corpus.largest()
         try:
-            self._update(batch)
+            update(self._model, batch)
         except Exception as error:  # each backend has its own class for it
             if not isinstance(error, MemoryError) and "exhausted" not in f"{type(error).__name__} {error}".lower():
                 raise
@@ -107,7 +107,7 @@ class Trainer:
             for epoch, number, batch in self._corpus.batches(progress.epoch, progress.batch):
                 if progress.update >= self.total or self._out_of_patience():
                     break
-                loss = self._update(batch)
+                loss = update(self._model, batch)
                 if not math.isfinite(loss):
                     raise UserError(
                         f"the loss of update {progress.update + 1} is {loss}. Lower training.learning_rate or training.clip_norm, or set "
@@ -138,10 +138,6 @@ class Trainer:
     def end(self) -> None:
         """Removes the checkpoints: a finished training does not go on."""
         self._checkpoints.clear()
-
-    def _update(self, batch: Batch) -> float:
-        self._model.reset_metrics()  # else Keras gives a running mean
-        return float(self._model.train_on_batch(batch.inputs, batch.target_ids))
 
     def _record(self, validation: Validation, fraction: float, tokens_per_second: float) -> dict[str, float]:
         """Adds a row to the history and keeps the weights if they are the best so far."""
@@ -177,6 +173,12 @@ class Trainer:
 
     def _variables(self) -> list[Any]:
         return [*self._model.variables, *self._model.optimizer.variables]
+
+
+def update(model: Seq2Seq, batch: Batch) -> float:
+    """One update of the weights; gives back the loss of its batch, nats a token."""
+    model.reset_metrics()  # else Keras gives a running mean
+    return float(model.train_on_batch(batch.inputs, batch.target_ids))
 
 
 class _Speed:
