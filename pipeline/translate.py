@@ -39,6 +39,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     add_run_arguments(parser)
     parser.add_argument("file", nargs="?", metavar="FILE", type=Path, help="UTF-8 text, a sentence a line (default: standard input)")
     parser.add_argument("--output", metavar="FILE", type=Path, help="write here instead of to standard output, whole or not at all")
+    parser.add_argument(
+        "--ensemble",
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="RUN",
+        help="further runs that translate together with --run: their probabilities are averaged (FILE goes before this option)",
+    )
     parser.add_argument("--beam", metavar="K", help="the same as --set decoding.beam_size=K; 1 is fastest")
     options = parser.parse_args(arguments)
     if options.beam is not None:
@@ -46,12 +54,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     def command() -> int:
         config, run = config_and_run(options)
+        others = [RunDirectory.existing(other) for other in options.ensemble]
         if options.file is None and options.output is None and sys.stdin.isatty():
-            talk(load(run, config), config)
+            talk(load(run, config, *others), config)
             return 0
         with contextlib.ExitStack() as stack:
             source = stack.enter_context(_open_input(options.file))
-            translator = load(run, config)
+            translator = load(run, config, *others)
             output = stack.enter_context(_open_output(options.output))
             batches = read_batches(source, config.decoding.batch_sentences)
             if options.output is not None:
@@ -62,11 +71,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return guarded(command)
 
 
-def load(run: RunDirectory, config: Config) -> TextTranslator:
-    """The translator of a run; its imports take seconds, so they wait until the options have been checked."""
+def load(run: RunDirectory, config: Config, *others: RunDirectory) -> TextTranslator:
+    """The translator of a run, or of it and `others`; its imports take seconds, so they wait until the options have been checked."""
     from pipeline.decoding.text_stream import TextTranslator
 
-    return TextTranslator.load(run, config)
+    return TextTranslator.load(run, config, *others)
 
 
 def translate_lines(translator: TextTranslator, batches: Iterable[list[bytes]], output: BinaryIO) -> None:

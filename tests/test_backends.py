@@ -19,11 +19,14 @@ WEIGHTS, RESULTS = "model.weights.h5", "results.npz"
 
 
 def build():
-    from pipeline.model.seq2seq import Seq2Seq
+    from pipeline.configuration.schema import Model
+    from pipeline.model.build import build_model
 
-    return Seq2Seq(
-        11, 13, embedding_size=6, encoder_units=5, decoder_units=7, decoder_layers=2, attention_units=4, label_smoothing=0.1
+    settings = Model(
+        embedding_size=6, encoder={"units": 5}, attention={"units": 4}, decoder={"units": 7}, shared_embeddings=False, tied_output=False,
+        dropout=0.0,
     )  # fmt: skip
+    return build_model(settings, 11, 13, label_smoothing=0.1)
 
 
 def pairs() -> tuple[dict[str, np.ndarray], np.ndarray]:
@@ -41,7 +44,7 @@ def results(model) -> dict[str, np.ndarray]:
     from pipeline.decoding.beam_search import Search, beam_search
 
     inputs, target_ids = pairs()
-    found = {"logits": ops.convert_to_numpy(model(inputs))}
+    found = {"logits": ops.convert_to_numpy(model.logits(model(inputs)))}
 
     encoded = model.encode(ops.convert_to_tensor(inputs["source_ids"]))
     ids, scores = beam_search(lambda tokens, states: model.decode_step(tokens, states, encoded)[:2], encoded.state, Search(3, 6, 0.6))

@@ -28,10 +28,12 @@ SYLLABLES = ["ka", "lo", "mi", "ter", "un", "sel", "dor", "é", "fra", "ß"]
 SETTINGS = {
     "shared": """
         tokenizer: {vocabulary_size: 150}
-        model: {embedding_size: 24, encoder_units: 16, decoder_units: 20, decoder_layers: 1, attention_units: 12, max_tokens: 20}""",
+        model: {embedding_size: 24, encoder: {units: 16}, attention: {units: 12},
+            decoder: {units: 20, layers: 1}, max_tokens: 20}""",
     "separate": """
         tokenizer: {joint: false, type: bpe, vocabulary_size: 140}
-        model: {embedding_size: 24, encoder_units: 16, decoder_units: 20, decoder_layers: 2, attention_units: 12, max_tokens: 20,
+        model: {embedding_size: 24, encoder: {units: 16}, attention: {units: 12},
+            decoder: {units: 20, layers: 2}, max_tokens: 20,
             shared_embeddings: false, tied_output: false}""",
 }
 ODD_TEXTS = [
@@ -428,7 +430,7 @@ def test_an_operator_that_is_not_built_in_fails_the_export(quick: tuple[RunDirec
 @pytest.mark.usefixtures("clean_export")
 def test_weights_of_another_model_fail_the_export(quick: tuple[RunDirectory, Config]) -> None:
     run, config = quick
-    other = config.model_copy(update={"model": config.model.model_copy(update={"decoder_units": 32})})
+    other = config.model_copy(update={"model": config.model.model_copy(update={"embedding_size": 32})})
     with pytest.raises(UserError, match=r"best.weights.h5: does not fit"):
         command.run_stage(other, run)
 

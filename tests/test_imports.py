@@ -24,6 +24,7 @@ MAY_IMPORT = {
     "decoding": BASE | {"data", "model"},
     "training": BASE | {"data", "model", "decoding"},
     "exporters": BASE | {"data", "model", "decoding", "training"},
+    "comparison": BASE,
     "benchmarks": BASE | {"data", "model", "decoding", "training", "exporters"},
 }
 
@@ -33,8 +34,8 @@ TENSORFLOW_TEXT = {"exporters/saved_model.py"}
 
 HEAVY = {"tensorflow", "tensorflow_text", "keras", "datasets", "jax", "torch", "pandas", "pyarrow", "sentencepiece", "sacrebleu"}
 
-# Commands that take neither CONFIG nor --run: only their --help is asked for.
-WITHOUT_CONFIG = {"benchmark"}
+# Commands that take neither CONFIG nor --run (compare has a file of its own form: test_compare.py): only their --help is asked for.
+WITHOUT_CONFIG = {"benchmark", "compare"}
 
 
 def room_of(path: Path) -> str:

@@ -12,8 +12,8 @@ import sacrebleu
 from pipeline import evaluate as command
 from pipeline.configuration import parse_config
 from pipeline.data.tables import TableWriter
-from pipeline.decoding.evaluation import bleu_by_tag, evaluate, sample_indices, write_hypotheses
-from pipeline.decoding.scoring import bleu_tokenizer, corpus_bleu, score
+from pipeline.decoding.evaluation import evaluate, length_table, sample_indices, write_hypotheses
+from pipeline.decoding.scoring import bleu_by_group, bleu_by_length, bleu_tokenizer, corpus_bleu, moses, score, tokenized_bleu
 from pipeline.decoding.text_stream import TextTranslator
 from pipeline.support.errors import UserError
 from pipeline.support.files import remove
@@ -60,6 +60,54 @@ def test_chinese_and_japanese_are_scored_in_parts() -> None:
     assert 0 < corpus_bleu(["今日は学校へ行きました。"], ["今日は学校へ行きます。"], "ja") < 100
 
 
+# Quotation marks, brackets and case differ; of the ten tokens `ein mann ( " bob " ) läuft schnell .` only one does.
+GERMAN = ("Ein Mann („Bob“) läuft schnell.", 'ein Mann ("Bob") läuft langsam.')
+
+
+def test_bleu_of_tokenized_text_by_hand() -> None:
+    value, signature = tokenized_bleu([GERMAN[0]], [GERMAN[1]], "de")
+    # 9 of 10 words, 7 of 9 pairs, 6 of 8 triples and 5 of 7 quadruples are right; the lengths are equal.
+    assert value == pytest.approx(100 * (9 / 10 * 7 / 9 * 6 / 8 * 5 / 7) ** 0.25)
+    assert corpus_bleu([GERMAN[0]], [GERMAN[1]], "de") < value - 30
+    import sacremoses
+
+    version = sacremoses.__version__
+    assert signature.startswith(f"nrefs:1|case:lc|eff:no|norm:moses-de|tok:moses-de|sacremoses:{version}|smooth:exp|version:")
+
+
+def test_text_is_tokenized_as_the_files_of_multi30k_are() -> None:
+    # Lines 226, 457 and 510 of its test_2016_flickr.de, and their tokens in test_2016_flickr.lc.norm.tok.de (there " and ' are escaped).
+    raw = [
+        'Eine Frau auf einem Boot namens "El Corazon" lässt schwarze Gewichte ins Wasser fallen.',
+        'Eine Frau hält einen großen Scheck für "Kids\' Food Basket".',
+        "Zwei Mädchen (eine in Blau und die andere in Pink) liefern sich ein Rennen auf Rollschuhen.",
+    ]
+    tokens = [
+        'eine frau auf einem boot namens " el corazon " lässt schwarze gewichte ins wasser fallen .',
+        'eine frau hält einen großen scheck für " kids \' food basket " .',
+        "zwei mädchen ( eine in blau und die andere in pink ) liefern sich ein rennen auf rollschuhen .",
+    ]
+    assert list(moses("de")(raw)) == tokens
+
+
+def test_sacremoses_is_asked_for_before_anything_is_translated(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(UserError, match=r"needs a package more: pip install sacremoses"):
+        evaluate(None, ["a"], ["b"], tokenized=True)  # type: ignore[arg-type]
+
+
+def test_bleu_by_the_length_of_the_source() -> None:
+    words = ["w"] * 31
+    sources = [" ".join(words[:length]) for length in (1, 10, 11, 16, 20, 30, 31)] + [""]
+    references = [f"{REFERENCES[0]} {number}" for number in range(8)]
+    hypotheses = [*references[:6], HYPOTHESES[1], references[7]]
+    found = bleu_by_length(sources, hypotheses, references)
+    assert {name: sentences for name, (sentences, _) in found.items()} == {"1-10": 3, "11-15": 1, "16-20": 2, "21-30": 1, "31+": 1}
+    assert found["1-10"][1] == pytest.approx(100)
+    assert found["31+"][1] == pytest.approx(corpus_bleu(hypotheses[6:7], references[6:7]))
+    assert list(bleu_by_length(sources[:1], ["x"], ["x"])) == ["1-10"], "only lengths that there are"
+
+
 @dataclasses.dataclass
 class Upper:
     """A translation: the source in capitals."""
@@ -84,12 +132,21 @@ def test_evaluate_translates_and_scores_everything() -> None:
     assert result.hypotheses == [text.upper() for text in sources]
     assert result.scores.bleu == pytest.approx(100)
     assert result.bleu_by_tag == {"a": (5, pytest.approx(100)), "b": (5, pytest.approx(100))}
+    assert result.bleu_by_length == {"1-10": (10, pytest.approx(100))}
+    assert length_table(result) == ["source words    1-10", "sentences         10", "BLEU          100.00"]
     assert result.segmented == 10
     assert result.seconds >= 0
 
 
 def test_one_tag_needs_no_table() -> None:
-    assert bleu_by_tag(HYPOTHESES, REFERENCES, ["x"] * 3) == {}
+    texts = ["one two three four"] * 3
+    assert evaluate(TextTranslator(Shouting(), words, 9), texts, texts, ["x"] * 3).bleu_by_tag == {}
+
+
+def test_groups_are_scored_by_themselves() -> None:
+    found = bleu_by_group(HYPOTHESES, REFERENCES, ["b", "a", "b"])
+    assert list(found) == ["a", "b"]
+    assert found["b"] == (2, pytest.approx(corpus_bleu(HYPOTHESES[::2], REFERENCES[::2])))
 
 
 def test_samples_are_spread_and_always_the_same() -> None:
@@ -135,8 +192,10 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RunDirectory:
 def test_the_stage_writes_scores_and_hypotheses(run: RunDirectory, capsys: pytest.CaptureFixture[str]) -> None:
     command.run_stage(run.load_config(["evaluation.splits=[validation, test]", "evaluation.samples=2"]), run)
     evaluation = json.loads(run.evaluation.read_text())
-    assert evaluation["schema_version"] == 1
+    assert evaluation["schema_version"] == 2
     test = evaluation["splits"]["test"]
+    assert test["bleu_by_length"] == {"1-10": {"sentences": 20, "bleu": pytest.approx(100)}}
+    assert "tokenized_bleu" not in test
     assert test["sentences"] == 20
     assert test["bleu"] == pytest.approx(100)
     assert test["bleu_by_tag"]["b"] == {"sentences": 19, "bleu": pytest.approx(100)}
@@ -147,6 +206,17 @@ def test_the_stage_writes_scores_and_hypotheses(run: RunDirectory, capsys: pytes
     printed = capsys.readouterr().out
     assert "SENTENCE NUMBER 5 HERE" in printed
     assert test["bleu_signature"] in printed
+
+
+def test_tokenized_bleu_is_stored_and_shown(run: RunDirectory, capsys: pytest.CaptureFixture[str]) -> None:
+    command.run_stage(run.load_config(["evaluation.tokenized_bleu=true"]), run)
+    test = json.loads(run.evaluation.read_text())["splits"]["test"]
+    assert test["tokenized_bleu"] == pytest.approx(100)
+    assert "|case:lc|" in test["tokenized_bleu_signature"]
+    shown = capsys.readouterr().out.splitlines()
+    assert shown[0].endswith(" BLEU tok")
+    assert shown[1].endswith("  100.00")
+    assert f"BLEU tok  {test['tokenized_bleu_signature']}" in shown
 
 
 def test_another_split_is_added_while_nothing_else_changed(run: RunDirectory) -> None:
@@ -175,6 +245,8 @@ def test_a_file_pair_is_scored(tmp_path: Path, capsys: pytest.CaptureFixture[str
     hypotheses, references = write(tmp_path / "h.txt", HYPOTHESES), write(tmp_path / "r.txt", REFERENCES)
     assert command.main(["--hypotheses", hypotheses, "--references", references]) == 0
     assert f"{score(HYPOTHESES, REFERENCES).bleu:.2f}" in capsys.readouterr().out
+    assert command.main(["--hypotheses", hypotheses, "--references", references, "--tokenized-bleu"]) == 0
+    assert f"{tokenized_bleu(HYPOTHESES, REFERENCES)[0]:.2f}" in capsys.readouterr().out
 
 
 def test_finished_translations_are_scored_in_the_language_of_the_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -208,7 +280,16 @@ def test_unusable_files_are_refused(tmp_path: Path, capsys: pytest.CaptureFixtur
     assert message in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("options", [[], ["--hypotheses", "h"], ["--references", "r"], ["--run", "x", "--source", "s"]])
+@pytest.mark.parametrize(
+    "options",
+    [
+        [],
+        ["--hypotheses", "h"],
+        ["--references", "r"],
+        ["--run", "x", "--source", "s"],
+        ["--hypotheses", "h", "--references", "r", "--ensemble", "x"],
+    ],
+)
 def test_options_that_do_not_go_together(options: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as status:
         command.main(options)

@@ -78,7 +78,7 @@ def test_weights_of_other_settings_are_kept_aside(tmp_path: Path, capsys: pytest
     arguments = started(tmp_path, "training.validations=1")
     assert train.main(arguments) == 0
     before = (tmp_path / "toy/checkpoints/best.weights.h5").read_bytes()
-    assert train.main([*arguments, "--set", "model.decoder_units=48"]) == 0
+    assert train.main([*arguments, "--set", "model.decoder.units=48"]) == 0
     assert (tmp_path / "toy/previous/1/checkpoints/best.weights.h5").read_bytes() == before
     assert "the earlier training is kept in" in capsys.readouterr().err
 

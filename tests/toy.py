@@ -18,9 +18,9 @@ data:
 tokenizer: {{vocabulary_size: auto, placeholders: []}}
 model:
   embedding_size: 32
-  encoder_units: 32
-  decoder_units: 64
-  attention_units: 32
+  encoder: {{units: 32}}
+  attention: {{units: 32}}
+  decoder: {{units: 64}}
   shared_embeddings: true
   tied_output: true
   dropout: 0.0

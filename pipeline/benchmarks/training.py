@@ -87,7 +87,7 @@ def products_a_token(model: Seq2Seq) -> tuple[int, int]:
         if variable.path.endswith("embeddings"):
             continue
         if variable.path.endswith("kernel") and "bridge" not in variable.path:
-            of_source = "encoder" in variable.path or "memory_kernel" in variable.path
+            of_source = "encoder" in variable.path or variable.path.endswith(("memory_kernel", "value_kernel"))
             source, target = source + of_source * int(np.prod(variable.shape)), target + (not of_source) * int(np.prod(variable.shape))
     if model.tied_output:
         target += int(np.prod(model.target_embedding.embeddings.shape))

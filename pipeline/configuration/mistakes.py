@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any, get_args
 
 from pydantic import BaseModel
@@ -97,7 +97,7 @@ def _unknown_key(path: KeyPath, document: Document, schema: type[BaseModel]) -> 
     known = list(_section(section, document, schema).model_fields)
     hint = _near(key, known)
     if not hint:
-        elsewhere = [_dotted((name, key)) for name, branch in _sections_of(schema).items() if key in branch.model_fields]
+        elsewhere = [_dotted((*path, key)) for path, branch in _sections_of(schema) if key in branch.model_fields]
         hint = f" Did you mean '{elsewhere[0]}'?" if elsewhere else ""
     place = f"{_dotted(section)}: " if section else ""
     return f"{place}unknown key '{key}'.{hint} Known keys: {_plain(known)}."
@@ -126,8 +126,12 @@ def _kinds(branches: list[type[BaseModel]]) -> list[str]:
     return [kind for branch in branches if "kind" in branch.model_fields for kind in get_args(branch.model_fields["kind"].annotation)]
 
 
-def _sections_of(schema: type[BaseModel]) -> dict[str, type[BaseModel]]:
-    return {name: branch for name, entry in schema.model_fields.items() for branch in _models(entry.annotation)}
+def _sections_of(schema: type[BaseModel], within: KeyPath = ()) -> Iterator[tuple[KeyPath, type[BaseModel]]]:
+    """The sections of a section, and theirs, with their keys; not the kinds that the elements of a list may have."""
+    for name, entry in schema.model_fields.items():
+        if isinstance(entry.annotation, type) and issubclass(entry.annotation, BaseModel):
+            yield (*within, name), entry.annotation
+            yield from _sections_of(entry.annotation, (*within, name))
 
 
 def _models(annotation: Any) -> list[type[BaseModel]]:

@@ -59,7 +59,7 @@ def beam_search(step: Step, initial: Tensor, search: Search) -> tuple[Tensor, Te
         ids [B, L] int32, EOS included where there is one, 0 after it; scores [B], natural log, penalised.
     """
     beams, limit = search.beam_size, search.max_tokens
-    batch = ops.shape(initial)[0]
+    batch, width = ops.shape(initial)
     longest = search.penalty(ops.convert_to_tensor(limit))
     positions = ops.arange(limit, dtype="int32")
     offsets = ops.arange(batch, dtype="int32")[:, None] * beams
@@ -71,7 +71,7 @@ def beam_search(step: Step, initial: Tensor, search: Search) -> tuple[Tensor, Te
         index: Tensor, tokens: Tensor, states: Tensor, alive: Tensor, history: Tensor, best: Tensor, best_ids: Tensor
     ) -> tuple[Tensor, ...]:
         # tokens [B, K]; states [B * K, X]; alive [B, K] log probabilities; history [B * K, L]; best [B]; best_ids [B, L]
-        logits, grown = step(tokens, ops.reshape(states, (batch, beams, states.shape[-1])))
+        logits, grown = step(tokens, ops.reshape(states, (batch, beams, width)))
         vocabulary = logits.shape[-1]
         log_probs = ops.log_softmax(logits, axis=-1) + alive[:, :, None]  # --> [B, K, V]
 
@@ -79,7 +79,7 @@ def beam_search(step: Step, initial: Tensor, search: Search) -> tuple[Tensor, Te
         found = ops.cast(found, "int32")
         tokens = found % vocabulary
         parents = ops.reshape(found // vocabulary + offsets, (-1,))
-        states = ops.take(ops.reshape(grown, (batch * beams, grown.shape[-1])), parents, axis=0)
+        states = ops.take(ops.reshape(grown, (batch * beams, width)), parents, axis=0)
         history = ops.where(positions == index, ops.reshape(tokens, (-1, 1)), ops.take(history, parents, axis=0))
 
         # Those that end here leave the beam; the best of them is kept if it is better than what ended before.

@@ -1,10 +1,12 @@
 """A split or a pair of texts, translated and scored: what goes into evaluation.json and beside it.
 
-Schema of evaluation.json, version 1:
+Schema of evaluation.json, version 2:
     schema_version, source_language, target_language
     splits: {split: {
         sentences, bleu, bleu_signature, chrf, chrf_signature, ter, ter_signature, length_ratio     see scoring.Scores
+        tokenized_bleu, tokenized_bleu_signature    with evaluation.tokenized_bleu: see scoring.tokenized_bleu
         bleu_by_tag: {tag: {sentences, bleu}}       where the split has several tags, else empty
+        bleu_by_length: {"1-10": {sentences, bleu}} by words of the source: 1-10, 11-15, 16-20, 21-30, 31+, those that there are
         segmented: sentences longer than the model's limit, translated in segments
         seconds, sentences_per_second               of translating, loading apart
         decoding: {beam_size, length_penalty, max_tokens, batch_sentences}
@@ -22,14 +24,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline.data.progress import Progress
-from pipeline.decoding.scoring import Scores, corpus_bleu, score
+from pipeline.decoding.scoring import Scores, bleu_by_group, bleu_by_length, check_sacremoses, score
 from pipeline.support.errors import UserError
 from pipeline.support.files import replacing
 
 if TYPE_CHECKING:
     from pipeline.decoding.text_stream import TextTranslator
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 HEADER = ("source", "hypothesis", "reference", "tag")
 _CHUNK_BATCHES = 16
 _ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
@@ -43,6 +45,7 @@ class Evaluated:
         sources, hypotheses, references, tags: as many of each, in order; a tag may be empty.
         scores: of all of them.
         bleu_by_tag: (sentences, BLEU) of each tag, where there are several.
+        bleu_by_length: the same by the source's length in words, the shortest first.
         segmented: sources longer than the model's limit.
         seconds: of translating.
     """
@@ -53,6 +56,7 @@ class Evaluated:
     tags: list[str]
     scores: Scores
     bleu_by_tag: dict[str, tuple[int, float]]
+    bleu_by_length: dict[str, tuple[int, float]]
     segmented: int
     seconds: float
 
@@ -64,6 +68,7 @@ def evaluate(
     tags: Sequence[str] = (),
     *,
     language: str = "",
+    tokenized: bool = False,
     batch_sentences: int = 64,
     label: str = "translating",
 ) -> Evaluated:
@@ -75,12 +80,15 @@ def evaluate(
         references: their translations, as many.
         tags: a label each, or none at all.
         language: code of the target language, for BLEU's tokenisation.
+        tokenized: score the BLEU of tokenised text as well.
         batch_sentences: sentences decoded at once; progress moves by some such batches.
         label: what progress is called.
 
     Raises:
-        UserError: no sentences, or another number of references.
+        UserError: no sentences, or another number of references, or sacremoses is needed and not installed.
     """
+    if tokenized:
+        check_sacremoses()
     if len(sources) != len(references):
         raise UserError(f"{len(sources):,} sources, but {len(references):,} references: they must match line by line.")
     hypotheses: list[str] = []
@@ -102,26 +110,12 @@ def evaluate(
         hypotheses=hypotheses,
         references=list(references),
         tags=all_tags,
-        scores=score(hypotheses, references, language),
-        bleu_by_tag=bleu_by_tag(hypotheses, references, all_tags, language),
+        scores=score(hypotheses, references, language, tokenized=tokenized),
+        bleu_by_tag=bleu_by_group(hypotheses, references, all_tags, language) if len(set(all_tags)) > 1 else {},
+        bleu_by_length=bleu_by_length(sources, hypotheses, references, language),
         segmented=segmented,
         seconds=seconds,
     )
-
-
-def bleu_by_tag(
-    hypotheses: Sequence[str], references: Sequence[str], tags: Sequence[str], language: str = ""
-) -> dict[str, tuple[int, float]]:
-    """(Sentences, BLEU) of each tag, in alphabetical order; empty when all sentences have the same one."""
-    rows: dict[str, list[int]] = {}
-    for row, tag in enumerate(tags):
-        rows.setdefault(tag, []).append(row)
-    if len(rows) < 2:
-        return {}
-    return {
-        tag: (len(chosen), corpus_bleu([hypotheses[row] for row in chosen], [references[row] for row in chosen], language))
-        for tag, chosen in sorted(rows.items())
-    }
 
 
 def write_hypotheses(path: Path, result: Evaluated) -> None:
@@ -134,6 +128,13 @@ def write_hypotheses(path: Path, result: Evaluated) -> None:
         writer.writerow(HEADER)
         for row in zip(result.sources, result.hypotheses, result.references, result.tags, strict=True):
             writer.writerow([text.translate(_ESCAPES) for text in row])
+
+
+def length_table(result: Evaluated) -> list[str]:
+    """BLEU by the source's length: a column a bucket."""
+    columns = [("source words", "sentences", "BLEU")]
+    columns += [(name, f"{sentences:,}", f"{bleu:.2f}") for name, (sentences, bleu) in result.bleu_by_length.items()]
+    return ["".join(f"{cell:>8}" if number else f"{cell:12}" for number, cell in enumerate(row)) for row in zip(*columns, strict=True)]
 
 
 def sample_indices(sentences: int, samples: int) -> list[int]:

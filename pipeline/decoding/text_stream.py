@@ -72,16 +72,16 @@ class TextTranslator:
         self.cleaning = cleaning or Cleaning()
 
     @classmethod
-    def load(cls, run: RunDirectory, config: Config) -> TextTranslator:
-        """The translator of a trained run.
+    def load(cls, run: RunDirectory, config: Config, *others: RunDirectory) -> TextTranslator:
+        """The translator of a trained run, or of it and `others` together; see `Translator.load`.
 
         Raises:
-            UserError: the run has no tokenizer or no weights yet.
+            UserError: a run has no tokenizer or no weights yet, or they do not go together.
         """
         import_keras()
         from pipeline.decoding.translator import Translator
 
-        translator = Translator.load(run, config)
+        translator = Translator.load(run, config, *others)
         count_tokens = translator.tokenizer.source.count
         return cls(translator, count_tokens, config.model.max_tokens, config.tokenizer.placeholders, config.data.cleaning)
 

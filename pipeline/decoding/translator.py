@@ -14,6 +14,7 @@ from pipeline.data.batches import pad
 from pipeline.data.subwords import BOS, EOS, PAD, Tokenizer
 from pipeline.decoding.beam_search import Search
 from pipeline.decoding.compiled import compiled
+from pipeline.decoding.ensemble import Ensemble, load_others
 from pipeline.decoding.search_model import search_translations
 from pipeline.decoding.weights import load_model
 from pipeline.support.run_directory import RunDirectory
@@ -43,7 +44,7 @@ class Translator:
     """Translates sentences with a model and its tokenizer.
 
     Args:
-        model: trained; its weights may change between calls.
+        model: trained; its weights may change between calls. An `Ensemble` is one, too.
         tokenizer: the one it was trained with.
         search: the settings of the search.
         batch_sentences: sentences decoded at once, at most.
@@ -59,14 +60,21 @@ class Translator:
         self._search = compiled(lambda source_ids: search_translations(model, source_ids, search))
 
     @classmethod
-    def load(cls, run: RunDirectory, config: Config) -> Translator:
+    def load(cls, run: RunDirectory, config: Config, *others: RunDirectory) -> Translator:
         """The translator of a trained run, in float32.
 
+        Args:
+            run: the run.
+            config: its settings, those of the search among them.
+            others: runs that translate together with it, as an ensemble.
+
         Raises:
-            UserError: the run is not trained, or its weights do not fit its config or tokenizer; see `load_model`.
+            UserError: a run is not trained, or its weights do not fit its config or tokenizer (see `load_model`), or the runs do not
+                go together (see `load_others`).
         """
         tokenizer = Tokenizer.load(run.tokenizer)
-        model = load_model(run, config, tokenizer)
+        members = [load_model(run, config, tokenizer), *load_others(others, config, tokenizer)]
+        model = Ensemble(members) if others else members[0]
         return cls(model, tokenizer, search_of(config), config.decoding.batch_sentences, config.training.pad_multiple)
 
     def translate(self, lines: Sequence[str]) -> list[Translation]:

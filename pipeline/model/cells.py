@@ -1,117 +1,174 @@
-"""GRU layers: a recurrence with its input projection, forward or in both directions, and its single step."""
+"""The recurrent cells: vanilla RNN, GRU and LSTM, each as the equations of one step and their derivatives.
+
+A cell is a function of three things: x_t W + b, the input's part of its gates; h_{t-1} U, the state's part; and the state itself.
+But for the product h_{t-1} U every unit goes its own way, so a cell's derivatives are products element by element, and the gradient
+through time (`recurrence.py`) needs nothing of a cell but the three methods below.
+
+In all of them D is the number of units, a state is [..., D], or [..., 2 D] where the cell remembers more than it shows (the LSTM's
+h and c), and what a layer shows is the first D of it, h.
+"""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
-import keras
-import numpy as np
 from keras import ops
-
-from pipeline.model.precision import matmul
-from pipeline.model.recurrence import HOLD, gru_sequence, gru_step
 
 Tensor = Any
 
 
-class OrthogonalBlocks(keras.initializers.Initializer):
-    """An orthogonal matrix for each gate (and direction), side by side: [..., D, gates * D] (Saxe et al., 2014)."""
+class Cell:
+    """What the recurrence asks of a cell.
 
-    def __init__(self, seed: int | None = None) -> None:
-        self.seed = seed
-
-    def __call__(self, shape: tuple[int, ...], dtype: str | None = None) -> Tensor:
-        """A tensor of that shape."""
-        *lead, units, width = shape
-        generator = keras.random.SeedGenerator(self.seed)
-        count = (width // units) * (lead[0] if lead else 1)
-        blocks = [keras.initializers.Orthogonal(seed=generator)((units, units), dtype=dtype) for _ in range(count)]
-        gates = width // units
-        kernels = [ops.concatenate(blocks[i : i + gates], axis=-1) for i in range(0, count, gates)]
-        return ops.stack(kernels) if lead else kernels[0]
-
-    def get_config(self) -> dict[str, Any]:
-        """The arguments that make an equal initialiser."""
-        return {"seed": self.seed}
-
-
-class GRU(keras.layers.Layer):
-    """A gated recurrent unit over a sequence, or over a sequence and its reverse.
-
-    The inputs' products with their kernel do not depend on the states, so they are one product over the whole sequence. Two
-    directions run side by side in one loop.
-
-    Args:
-        units: D, size of a state.
-        bidirectional: also read the sequence from its end; outputs and states of both directions are concatenated.
-        precision: of the matrix products, "float32" or "bfloat16".
+    Attributes:
+        gates: G, how many blocks of D the products have.
+        states: how many blocks of D a state has.
     """
 
-    def __init__(self, units: int, bidirectional: bool = False, precision: str = "float32", **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.units = units
-        self.bidirectional = bidirectional
-        self.precision = precision
+    gates: ClassVar[int]
+    states: ClassVar[int]
 
-    def build(self, inputs_shape: tuple[int | None, ...]) -> None:
-        """Makes the weights; only the last axis of `inputs_shape` [..., X] counts."""
-        size = int(inputs_shape[-1] or 0)
-        directions = 2 if self.bidirectional else 1
-        lead = (2,) if self.bidirectional else ()
-        self.kernel = self.add_weight(name="kernel", shape=(size, directions * 3 * self.units), initializer=_glorot(size, self.units))
-        self.input_bias = self.add_weight(name="input_bias", shape=(directions * 3 * self.units,), initializer="zeros")
-        self.recurrent_kernel = self.add_weight(
-            name="recurrent_kernel", shape=(*lead, self.units, 3 * self.units), initializer=OrthogonalBlocks()
-        )
-        self.recurrent_bias = self.add_weight(name="recurrent_bias", shape=(*lead, 1, self.units), initializer="zeros")
+    def step(self, inputs: Tensor, products: Tensor, state: Tensor) -> Tensor:
+        """The next state: inputs [..., G D] = x_t W + b, products [..., G D] = h_{t-1} U, state [..., states D]."""
+        raise NotImplementedError
 
-    def call(self, inputs: Tensor, token_mask: Tensor | None = None, initial: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Runs over the whole sequence.
-
-        Args:
-            inputs: [B, T, X].
-            token_mask: [B, T] bool, True at real tokens; elsewhere the state is held, so padding changes nothing.
-            initial: [B, D] h_0 (one direction only); zeros without it.
+    def linearise(self, inputs: Tensor, products: Tensor, state: Tensor) -> tuple[Tensor, Tensor | None]:
+        """The derivatives of `step` at these points, for any number of steps at once.
 
         Returns:
-            outputs [B, T, D] (2 D for two directions); the last states [B, D] (2 D: after the last word, and after the first).
+            factors, what `pull` needs at every step; and what only `input_gradient` needs besides, if anything.
         """
-        gates = self.project(inputs)
-        if token_mask is not None:
-            is_update_gate = np.arange(gates.shape[-1]) // self.units % 3 == 0
-            gates = gates + ops.where(token_mask, 0.0, HOLD)[..., None] * is_update_gate.astype("float32")
-        gates = ops.transpose(gates, (1, 0, 2))  # --> [T, B, directions * 3 D]
-        return self._both(gates) if self.bidirectional else self._forward(gates, initial)
+        raise NotImplementedError
 
-    def step(self, inputs: Tensor, state: Tensor) -> Tensor:
-        """One step forward: inputs [B, X], state [B, D] -> the next state [B, D]."""
-        return gru_step(self.project(inputs), state, self.recurrent_kernel, self.recurrent_bias, self.precision)
+    def pull(self, factors: Tensor, gradient: Tensor) -> tuple[Tensor, Tensor]:
+        """From the gradient of the next state [..., states D]: that of the products [..., G D], and that of the state itself."""
+        raise NotImplementedError
 
-    def project(self, inputs: Tensor) -> Tensor:
-        """The inputs' part of the gates: [..., X] -> [..., directions * 3 D], in the order z, r, n a direction."""
-        return matmul(inputs, self.kernel, self.precision, self.input_bias)
-
-    def _forward(self, gates: Tensor, initial: Tensor | None) -> tuple[Tensor, Tensor]:
-        if initial is None:
-            initial = ops.zeros_like(gates[0, :, : self.units])
-        states, last = gru_sequence(gates, initial, *self._recurrent(), self.precision)
-        return ops.transpose(states, (1, 0, 2)), last
-
-    def _both(self, gates: Tensor) -> tuple[Tensor, Tensor]:
-        forward, backward = ops.split(gates, 2, axis=-1)
-        # Reversed, the padding comes first, where it holds the zeros that the state begins with.
-        gates = ops.stack([forward, ops.flip(backward, axis=0)], axis=1)  # --> [T, 2, B, 3 D]
-        states, last = gru_sequence(gates, ops.zeros_like(gates[0, ..., : self.units]), *self._recurrent(), self.precision)
-        forward, backward = ops.unstack(states, 2, axis=1)
-        outputs = ops.concatenate([forward, ops.flip(backward, axis=0)], axis=-1)
-        return ops.transpose(outputs, (1, 0, 2)), ops.concatenate(ops.unstack(last, 2, axis=0), axis=-1)
-
-    def _recurrent(self) -> tuple[Tensor, Tensor]:
-        # Tensors, not variables: TensorFlow, run eagerly, takes a variable in a custom gradient for one that was not passed in.
-        return ops.copy(self.recurrent_kernel), ops.copy(self.recurrent_bias)
+    def input_gradient(self, of_products: Tensor, gradient: Tensor, extra: Tensor | None) -> Tensor:
+        """The gradient of the inputs [..., G D]; equal to that of the products where a cell only ever sees their sum."""
+        return of_products
 
 
-def _glorot(size: int, units: int) -> keras.initializers.Initializer:
-    """Glorot's uniform (Glorot & Bengio, 2010) for each gate by itself; the gates stand side by side in one kernel."""
-    limit = (6.0 / (size + units)) ** 0.5
-    return keras.initializers.RandomUniform(-limit, limit)
+class VanillaRNN(Cell):
+    """The simple recurrent network (Elman, 1990): h_t = f(x_t W + h_{t-1} U + b), f = tanh or ReLU (Le et al., 2015)."""
+
+    gates = 1
+    states = 1
+
+    def __init__(self, activation: str) -> None:
+        self.activation = activation
+
+    def step(self, inputs: Tensor, products: Tensor, state: Tensor) -> Tensor:
+        """See `Cell.step`."""
+        return ops.tanh(inputs + products) if self.activation == "tanh" else ops.relu(inputs + products)
+
+    def linearise(self, inputs: Tensor, products: Tensor, state: Tensor) -> tuple[Tensor, Tensor | None]:
+        """The slope of f: 1 - h_t^2, or 1 where h_t > 0."""
+        shown = self.step(inputs, products, state)
+        return (1.0 - ops.square(shown) if self.activation == "tanh" else ops.cast(shown > 0, shown.dtype)), None
+
+    def pull(self, factors: Tensor, gradient: Tensor) -> tuple[Tensor, Tensor]:
+        """See `Cell.pull`: nothing of the state gets past f."""
+        return gradient * factors, ops.zeros_like(gradient)
+
+
+class GRU(Cell):
+    """The gated recurrent unit (Cho et al., 2014; Bahdanau et al., 2015, A.1.1):
+
+        z_t = sigmoid(x_t W_z + h_{t-1} U_z + b_z)              how much is replaced; 0 keeps the state
+        r_t = sigmoid(x_t W_r + h_{t-1} U_r + b_r)
+        n_t = tanh(x_t W_n + b_n + r_t * (h_{t-1} U_n))
+        h_t = h_{t-1} + z_t * (n_t - h_{t-1})
+
+    Where the papers multiply r_t before the recurrent product, we do after it, so that one product serves all three gates.
+    """
+
+    gates = 3
+    states = 1
+
+    def step(self, inputs: Tensor, products: Tensor, state: Tensor) -> Tensor:
+        """See `Cell.step`; the gates stand in the order z, r, n."""
+        update, _, _, candidate = self._gates(inputs, products)
+        return state + update * (candidate - state)
+
+    def linearise(self, inputs: Tensor, products: Tensor, state: Tensor) -> tuple[Tensor, Tensor | None]:
+        """d h_t / d h_{t-1} past the product, d h_t / d (h_{t-1} U) for each gate; besides, d h_t / d (x_t W_n)."""
+        update, reset, hidden, candidate = self._gates(inputs, products)
+        through_candidate = update * (1.0 - candidate * candidate)
+        factors = [
+            1.0 - update,
+            (candidate - state) * update * (1.0 - update),
+            through_candidate * hidden * reset * (1.0 - reset),
+            through_candidate * reset,
+        ]
+        return ops.concatenate(factors, axis=-1), through_candidate
+
+    def pull(self, factors: Tensor, gradient: Tensor) -> tuple[Tensor, Tensor]:
+        """See `Cell.pull`."""
+        keep, of_gates = ops.split(factors, [gradient.shape[-1]], axis=-1)
+        return ops.concatenate([gradient] * 3, axis=-1) * of_gates, gradient * keep
+
+    def input_gradient(self, of_products: Tensor, gradient: Tensor, extra: Tensor | None) -> Tensor:
+        """See `Cell.input_gradient`: x_t W_n is added after r_t, h_{t-1} U_n before it."""
+        return ops.concatenate([of_products[..., : 2 * gradient.shape[-1]], gradient * extra], axis=-1)
+
+    @staticmethod
+    def _gates(inputs: Tensor, products: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """z, r, what r multiplies, and n."""
+        units = inputs.shape[-1] // 3
+        of_gates, of_candidate = ops.split(inputs, [2 * units], axis=-1)
+        products_of_gates, hidden = ops.split(products, [2 * units], axis=-1)
+        update, reset = ops.split(ops.sigmoid(of_gates + products_of_gates), 2, axis=-1)
+        return update, reset, hidden, ops.tanh(of_candidate + reset * hidden)
+
+
+class LSTM(Cell):
+    """Long short-term memory (Hochreiter & Schmidhuber, 1997; the forget gate: Gers et al., 2000):
+
+    i_t, f_t, o_t = sigmoid(x_t W + h_{t-1} U + b)          three gates, each with its own W, U and b
+    g_t = tanh(x_t W_g + h_{t-1} U_g + b_g)
+    c_t = f_t * c_{t-1} + i_t * g_t                         what it remembers
+    h_t = o_t * tanh(c_t)                                   what it shows
+    """
+
+    gates = 4
+    states = 2
+
+    def step(self, inputs: Tensor, products: Tensor, state: Tensor) -> Tensor:
+        """See `Cell.step`; the gates stand in the order i, f, o, g, a state is h beside c."""
+        _, _, out, _, _, memory = self._gates(inputs, products, state)
+        return ops.concatenate([out * ops.tanh(memory), memory], axis=-1)
+
+    def linearise(self, inputs: Tensor, products: Tensor, state: Tensor) -> tuple[Tensor, Tensor | None]:
+        """d c_t / d c_{t-1}, d h_t / d c_t; d c_t / d of the products of i, f and g, d h_t / d that of o."""
+        take, forget, out, candidate, before, memory = self._gates(inputs, products, state)
+        squashed = ops.tanh(memory)
+        factors = [
+            forget,
+            out * (1.0 - squashed * squashed),
+            candidate * take * (1.0 - take),
+            before * forget * (1.0 - forget),
+            squashed * out * (1.0 - out),
+            take * (1.0 - candidate * candidate),
+        ]
+        return ops.concatenate(factors, axis=-1), None
+
+    def pull(self, factors: Tensor, gradient: Tensor) -> tuple[Tensor, Tensor]:
+        """See `Cell.pull`."""
+        forget, shown, of_take, of_forget, of_out, of_candidate = ops.split(factors, 6, axis=-1)
+        of_shown, of_memory = ops.split(gradient, 2, axis=-1)
+        of_memory = of_memory + of_shown * shown
+        of_products = ops.concatenate([of_memory * of_take, of_memory * of_forget, of_shown * of_out, of_memory * of_candidate], axis=-1)
+        return of_products, ops.concatenate([ops.zeros_like(of_shown), of_memory * forget], axis=-1)
+
+    @staticmethod
+    def _gates(inputs: Tensor, products: Tensor, state: Tensor) -> tuple[Tensor, ...]:
+        """i, f, o, g, c_{t-1}, c_t."""
+        units = inputs.shape[-1] // 4
+        of_gates, of_candidate = ops.split(inputs + products, [3 * units], axis=-1)
+        take, forget, out = ops.split(ops.sigmoid(of_gates), 3, axis=-1)
+        candidate, before = ops.tanh(of_candidate), state[..., units:]
+        return take, forget, out, candidate, before, forget * before + take * candidate
+
+
+CELLS: dict[str, Cell] = {"tanh": VanillaRNN("tanh"), "relu": VanillaRNN("relu"), "gru": GRU(), "lstm": LSTM()}

@@ -1,34 +1,37 @@
-"""The encoder: source tokens to a memory that knows each token in its context."""
+"""The recurrent encoder: source tokens to a memory that knows each token in its context."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import keras
+from keras import ops
 
-from pipeline.model.cells import GRU
+from pipeline.model.recurrent import Recurrent
 
 Tensor = Any
 
 
-class Encoder(keras.layers.Layer):
-    """A bidirectional GRU (Bahdanau et al., 2015, 3.2).
+class RecurrentEncoder(keras.layers.Layer):
+    """Recurrent layers, one on the other; one bidirectional GRU is Bahdanau's encoder (2015, 3.2).
 
     Args:
-        units: of the GRU, a direction; the memory has H = 2 * units.
-        dropout: on the embeddings and on the memory.
-        precision: of the matrix products.
+        layers: of equal units, all of one direction or all of two, lowest first; the memory has H = their output size.
+        residual: every layer but the lowest adds what it finds to what it was given (He et al., 2016; Wu et al., 2016, 3.1).
+        dropout: on the embeddings, between layers and on the memory; never on recurrent connections.
     """
 
-    def __init__(self, units: int, dropout: float = 0.0, precision: str = "float32", **kwargs: Any) -> None:
+    def __init__(self, layers: list[Recurrent], residual: bool = False, dropout: float = 0.0, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.recurrent = GRU(units, bidirectional=True, precision=precision, name="gru")
-        self.input_dropout = keras.layers.Dropout(dropout)
-        self.output_dropout = keras.layers.Dropout(dropout)
+        self.layers = layers
+        self.residual = residual
+        self.memory_size = layers[-1].output_size
+        self.dropouts = [keras.layers.Dropout(dropout) for _ in range(len(layers) + 1)]
 
     def build(self, embedding_size: int) -> None:
         """Makes the weights for embeddings [B, S, E]."""
-        self.recurrent.build((None, None, embedding_size))
+        for number, layer in enumerate(self.layers):
+            layer.build((None, None, self.memory_size if number else embedding_size))
         self.built = True
 
     def call(self, embedded: Tensor, token_mask: Tensor, training: bool = False) -> tuple[Tensor, Tensor]:
@@ -36,10 +39,23 @@ class Encoder(keras.layers.Layer):
 
         Args:
             embedded: [B, S, E] embeddings.
-            token_mask: [B, S] bool, True at real tokens.
+            token_mask: [B, S] bool, True at real tokens, which come first.
 
         Returns:
-            memory [B, S, H]; summary [B, H], the last state of each direction.
+            memory [B, S, H]; summary [B, H], what the topmost layer shows where it has read everything: forwards at the last
+            token, backwards at the first.
         """
-        memory, summary = self.recurrent(self.input_dropout(embedded, training=training), token_mask=token_mask)
-        return self.output_dropout(memory, training=training), summary
+        memory = self.dropouts[0](embedded, training=training)
+        for number, layer in enumerate(self.layers):
+            outputs = layer(memory, token_mask=token_mask)
+            outputs = outputs + memory if number and self.residual else outputs
+            memory = self.dropouts[number + 1](outputs, training=training)
+        return memory, self._summary(outputs, token_mask)
+
+    def _summary(self, outputs: Tensor, token_mask: Tensor) -> Tensor:
+        real = ops.cast(token_mask, "float32")
+        following = ops.concatenate([real[:, 1:], ops.zeros_like(real[:, :1])], axis=1)
+        is_last = (real * (1.0 - following))[..., None]
+        units = self.layers[-1].units
+        last = ops.sum(outputs[..., :units] * is_last, axis=1)
+        return ops.concatenate([last, outputs[:, 0, units:]], axis=-1) if self.layers[-1].bidirectional else last

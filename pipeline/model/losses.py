@@ -6,38 +6,80 @@ from typing import Any
 
 from keras import ops
 
+from pipeline.model.precision import matmul
+
 Tensor = Any
 
+# Added to a probability before its logarithm: changes none above 1e-29, and bounds a token's loss by 85 nats.
+TINY = 1e-37
 
-def token_cross_entropy(target_ids: Tensor, logits: Tensor, label_smoothing: float = 0.0) -> Tensor:
-    """Mean cross-entropy a token, in nats.
 
-    With smoothing the reference token has probability 1 - label_smoothing and the rest is spread evenly over the vocabulary
-    (Szegedy et al., 2016, 7).
+def output_cross_entropy(
+    readout: Tensor,
+    kernel: Tensor,
+    bias: Tensor,
+    target_ids: Tensor,
+    label_smoothing: float = 0.0,
+    precision: str = "float32",
+    tied: bool = False,
+) -> Tensor:
+    """Mean cross-entropy a token, in nats, of softmax(x W + b), with its gradient written out.
+
+    With smoothing the reference token y has probability 1 - e and e is spread evenly over the vocabulary (Szegedy et al., 2016, 7):
+
+        loss = -(1 - e) log p_y - e / V sum_v log p_v        d loss / d logits = p - (1 - e) [v = y] - e / V
+
+    [tokens, V] is by far the largest tensor of a training step and each pass over it counts, so there are no labels of that size, and
+    what is the same for the whole vocabulary (e / V) or for a whole token (its share of the mean) is never multiplied in there.
 
     Args:
+        readout: [B, T, R], x.
+        kernel: [R, V], W; with `tied` the table of embeddings [V, R], used transposed.
+        bias: [V], b.
         target_ids: [B, T] reference ids, 0 at padding.
-        logits: [B, T, V].
-        label_smoothing: probability mass taken from the reference token.
+        label_smoothing: e.
+        precision: of the matrix products; softmax and loss are float32.
+        tied: how the kernel lies.
 
     Returns:
-        A scalar: the sum over real tokens divided by their number.
+        A scalar: the sum over real tokens divided by their number; 0 if there are none.
     """
-    vocabulary = logits.shape[-1]
-    real = ops.cast(ops.not_equal(target_ids, 0), "float32")
-    if label_smoothing:
-        losses = ops.categorical_crossentropy(_smoothed(target_ids, vocabulary, label_smoothing), logits, from_logits=True)
-    else:
-        losses = ops.sparse_categorical_crossentropy(target_ids, logits, from_logits=True)
-    return ops.sum(losses * real) / ops.maximum(ops.sum(real), 1.0)
+    ids = ops.reshape(ops.cast(target_ids, "int32"), (-1, 1))
+    real = ops.cast(ops.not_equal(ids, 0), "float32")
+    count = ops.maximum(ops.sum(real), 1.0)
 
+    @ops.custom_gradient
+    def loss_of(rows: Tensor, kernel: Tensor, bias: Tensor) -> tuple[Tensor, Any]:
+        rounded = ops.cast(kernel, precision)  # once for all three products
+        forth, back = (ops.transpose(rounded), rounded) if tied else (rounded, ops.transpose(rounded))
+        logits = matmul(rows, forth, precision, bias)
+        probabilities = ops.softmax(logits)
+        of_reference = ops.take_along_axis(probabilities, ids, axis=1)
+        losses = -ops.log(of_reference + TINY)
+        if label_smoothing:
+            # -log p_v = -log p_y + logit_y - logit_v, and the mean of x W + b over v is x mean(W) + mean(b).
+            mean_kernel = ops.mean(kernel, axis=0 if tied else 1)
+            mean_logits = ops.sum(rows * mean_kernel, axis=1, keepdims=True) + ops.mean(bias)
+            losses = losses + label_smoothing * (ops.take_along_axis(logits, ids, axis=1) - mean_logits)
 
-def _smoothed(target_ids: Tensor, vocabulary: int, label_smoothing: float) -> Tensor:
-    """[B, T, V] probabilities, written once: it is as large as the logits, and a product and a sum of one-hot rows pass over it twice."""
-    flat = ops.reshape(ops.cast(target_ids, "int32"), (-1,))
-    count = ops.shape(flat)[0]
-    rest = label_smoothing / vocabulary
-    labels = ops.full((count, vocabulary), rest, dtype="float32")
-    places = ops.stack([ops.arange(count, dtype="int32"), flat], axis=1)
-    labels = ops.scatter_update(labels, places, ops.full((count,), 1.0 - label_smoothing + rest, dtype="float32"))
-    return ops.reshape(labels, (*ops.shape(target_ids), vocabulary))
+        def gradients(*arguments: Tensor, upstream: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
+            share = (arguments[0] if upstream is None else upstream) / count  # PyTorch gives it by name, the others do not
+            weighted = rows * (real * share)
+            # errors: d loss / d logits of a token, but for e / V. (Of padding it is anything, and multiplied by 0 below.)
+            places = ops.concatenate([ops.expand_dims(ops.arange(ops.shape(ids)[0], dtype="int32"), 1), ids], axis=1)
+            of_reference_error = ops.squeeze(ops.cast(of_reference - (1.0 - label_smoothing), precision), 1)
+            errors = ops.scatter_update(ops.cast(probabilities, precision), places, of_reference_error)
+            d_rows = matmul(errors, back, precision)
+            d_kernel = matmul(ops.transpose(errors), weighted, precision) if tied else matmul(ops.transpose(weighted), errors, precision)
+            d_bias = ops.squeeze(matmul(ops.transpose(real), errors, precision), 0) * share
+            if label_smoothing:
+                each = label_smoothing / bias.shape[0]
+                total = each * ops.sum(weighted, axis=0)
+                d_rows = d_rows - label_smoothing * mean_kernel
+                d_kernel = d_kernel - (total if tied else ops.expand_dims(total, 1))
+                d_bias = d_bias - each * share * ops.sum(real)
+            return d_rows * (real * share), d_kernel, d_bias
+
+        return ops.sum(losses * real) / count, gradients
+
+    return loss_of(ops.reshape(readout, (-1, readout.shape[-1])), ops.copy(kernel), ops.copy(bias))

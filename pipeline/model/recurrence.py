@@ -1,8 +1,8 @@
-"""The recurrence of a gated recurrent unit over a whole sequence, with its gradient through time written out.
+"""A cell over a whole sequence, with its gradient through time written out.
 
-Automatic differentiation of a loop repeats many small operations backwards, one step at a time. For the GRU nearly all of them
-can be taken out of the loop: given the states, the gates of all steps are one large product, and so is the gradient of the
-recurrent kernel. Only `d loss / d h_t` has to be carried back step by step.
+Automatic differentiation of a loop repeats many small operations backwards, one step at a time. Nearly all of them can be taken out of
+the loop: given the states, the gates of all steps are one large product, and so is the gradient of the recurrent kernel. Only
+`d loss / d state_t` has to be carried back step by step, here as in the textbooks (Werbos, 1990).
 """
 
 from __future__ import annotations
@@ -11,126 +11,146 @@ from typing import Any
 
 from keras import ops
 
+from pipeline.model.cells import Cell
 from pipeline.model.precision import matmul
 
 Tensor = Any
 
-# Added to the update gate's input at padding: sigmoid(-1e4) is exactly 0, so the state passes through unchanged.
-HOLD = -1e4
+_EPSILON = 1e-5
 
 
-def gru_sequence(inputs: Tensor, initial: Tensor, kernel: Tensor, bias: Tensor, precision: str = "float32") -> tuple[Tensor, Tensor]:
-    """States of a GRU over a sequence (Cho et al., 2014; Bahdanau et al., 2015, A.1.1):
-
-        z_t = sigmoid(x_t^z + h_{t-1} U^z)                          how much is replaced; 0 keeps the state
-        r_t = sigmoid(x_t^r + h_{t-1} U^r)
-        n_t = tanh(x_t^n + r_t * (h_{t-1} U^n + b))
-        h_t = h_{t-1} + z_t * (n_t - h_{t-1})
-
-    Where the paper multiplies r_t before the recurrent product, we do after it, so that one product serves all three gates.
+def run_sequence(
+    cell: Cell, inputs: Tensor, initial: Tensor, kernel: Tensor, scale: Tensor | None = None, precision: str = "float32"
+) -> Tensor:
+    """What a cell shows at every step of a sequence.
 
     Args:
-        inputs: [T, ..., B, 3 D] the inputs x_t already multiplied by their kernels, in the order z, r, n.
-        initial: [..., B, D] h_0.
-        kernel: [..., D, 3 D] U; leading axes run independent GRUs side by side (the two directions of an encoder).
-        bias: [..., 1, D] b.
+        cell: its equations, G gates and states of n D numbers.
+        inputs: [T, ..., B, G D] the inputs x_t W + b.
+        initial: [..., B, n D] the state before the first step.
+        kernel: [..., D, G D] U; leading axes run independent cells side by side (the two directions of an encoder).
+        scale: [..., 1, G D] of layer normalisation: the cell then sees `normalise(h_{t-1} U)` times this. Without it, h_{t-1} U.
         precision: of the matrix products.
 
     Returns:
-        states [T, ..., B, D], h_1 to h_T; last [..., B, D], h_T once more, which is cheaper than to cut it out of the states.
+        outputs [T, ..., B, D], h_1 to h_T.
     """
+    units = kernel.shape[-2]
 
     @ops.custom_gradient
-    def states_of(inputs: Tensor, initial: Tensor, kernel: Tensor, bias: Tensor) -> tuple[tuple[Tensor, Tensor], Any]:
-        last, states = _forward(inputs, initial, kernel, bias, precision)
+    def outputs_of(inputs: Tensor, initial: Tensor, kernel: Tensor, *norm: Tensor) -> tuple[Tensor, Any]:
+        scale = norm[0] if norm else None
+        rounded = ops.cast(kernel, precision)  # once, not once a step
 
-        def gradients(*upstream: Any, **_: Any) -> tuple[Tensor, ...]:
-            # JAX hands over the gradients of both results as one tuple, the other backends one by one.
-            of_states, of_last = upstream if len(upstream) == 2 else upstream[0]
-            return _backward(of_states, of_last, inputs, initial, kernel, bias, states, precision)
+        def step(state: Tensor, step_inputs: Tensor) -> tuple[Tensor, Tensor]:
+            state = run_step(cell, step_inputs, state, rounded, scale, precision)
+            return state, state
 
-        return (states, last), gradients
+        _, states = ops.scan(step, initial, inputs)
 
-    return states_of(inputs, initial, kernel, bias)
+        def gradients(*arguments: Tensor, upstream: Tensor | None = None, **_: Any) -> tuple[Tensor, ...]:
+            of_outputs = arguments[0] if upstream is None else upstream  # PyTorch gives it by name, the others do not
+            return _through_time(cell, of_outputs, inputs, initial, kernel, scale, states, precision)
 
+        return states[..., :units], gradients
 
-def gru_step(inputs: Tensor, state: Tensor, kernel: Tensor, bias: Tensor, precision: str = "float32") -> Tensor:
-    """One step of `gru_sequence`: inputs [..., B, 3 D], state [..., B, D] -> the next state [..., B, D]."""
-    update, _, _, candidate = _gates(inputs, matmul(state, kernel, precision), bias)
-    return state + update * (candidate - state)
-
-
-def _gates(inputs: Tensor, recurrent: Tensor, bias: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """z, r, what r multiplies, and n, from the inputs' and the state's products [..., 3 D]."""
-    units = inputs.shape[-1] // 3
-    of_gates, of_candidate = ops.split(inputs, [2 * units], axis=-1)
-    recurrent_of_gates, hidden = ops.split(recurrent, [2 * units], axis=-1)
-    update, reset = ops.split(ops.sigmoid(of_gates + recurrent_of_gates), 2, axis=-1)
-    hidden = hidden + bias
-    return update, reset, hidden, ops.tanh(of_candidate + reset * hidden)
+    return outputs_of(inputs, initial, kernel, *([] if scale is None else [scale]))
 
 
-def _forward(inputs: Tensor, initial: Tensor, kernel: Tensor, bias: Tensor, precision: str) -> tuple[Tensor, Tensor]:
-    kernel = ops.cast(kernel, precision)  # once, not once a step
-
-    def step(state: Tensor, step_inputs: Tensor) -> tuple[Tensor, Tensor]:
-        state = gru_step(step_inputs, state, kernel, bias, precision)
-        return state, state
-
-    return ops.scan(step, initial, inputs)
+def run_step(cell: Cell, inputs: Tensor, state: Tensor, kernel: Tensor, scale: Tensor | None = None, precision: str = "float32") -> Tensor:
+    """One step of `run_sequence`: inputs [..., B, G D], state [..., B, n D] -> the next state [..., B, n D]."""
+    products = matmul(state[..., : kernel.shape[-2]], kernel, precision)
+    if scale is not None:
+        products = normalise(products, cell.gates)[0] * scale
+    return cell.step(inputs, products, state)
 
 
-def _backward(
-    of_states: Tensor, of_last: Tensor, inputs: Tensor, initial: Tensor, kernel: Tensor, bias: Tensor, states: Tensor, precision: str
+def normalise(products: Tensor, gates: int) -> tuple[Tensor, Tensor]:
+    """Layer normalisation of each gate by itself (Ba et al., 2016; for each gate: Chen et al., 2018, 3.2), scale and bias apart.
+
+    Args:
+        products: [..., G D].
+        gates: G.
+
+    Returns:
+        the same with mean 0 and variance 1 over each block of D; [..., G, 1] what each block was multiplied by.
+    """
+    blocks = _blocks(products, gates)
+    centred = blocks - ops.mean(blocks, axis=-1, keepdims=True)
+    factor = ops.rsqrt(ops.mean(ops.square(centred), axis=-1, keepdims=True) + _EPSILON)
+    return _flat(centred * factor), factor
+
+
+def _through_time(
+    cell: Cell,
+    of_outputs: Tensor,
+    inputs: Tensor,
+    initial: Tensor,
+    kernel: Tensor,
+    scale: Tensor | None,
+    states: Tensor,
+    precision: str,
 ) -> tuple[Tensor, ...]:
-    """Gradients of the inputs, h_0, U and b, from those of the states [T, ..., B, D], as seen from above, and of the last state."""
-    units = initial.shape[-1]
+    """Gradients of the inputs, the initial state, U and the scale from those of the outputs [T, ..., B, D], as seen from above."""
+    units, width = kernel.shape[-2], kernel.shape[-1]
     previous = ops.concatenate([initial[None], states[:-1]], axis=0)
+    shown = previous[..., :units]
 
-    # The gates of all steps at once; the forward loop keeps nothing but the states.
-    update, reset, hidden, candidate = _gates(inputs, matmul(previous, kernel, precision), bias)
-
-    # d (gate inputs) / d h_t, all steps: what a unit of gradient at the state does to each product h_{t-1} U.
-    through_candidate = update * (1 - candidate * candidate)
-    factors = ops.concatenate(
-        [
-            (candidate - previous) * update * (1 - update),
-            through_candidate * hidden * reset * (1 - reset),
-            through_candidate * reset,
-        ],
-        axis=-1,
-    )
+    # All steps at once: the products, and the derivatives of the cell there. The forward loop has kept nothing but the states.
+    products = matmul(shown, kernel, precision)
+    normalised, factor = (products, None) if scale is None else normalise(products, cell.gates)
+    factors, extra = cell.linearise(inputs, normalised if scale is None else normalised * scale, previous)
     transposed = ops.cast(ops.swapaxes(kernel, -1, -2), precision)
 
+    def of_raw_products(of_products: Tensor, normalised: Tensor, factor: Tensor | None) -> Tensor:
+        return of_products if scale is None else _normalise_gradient(of_products * scale, normalised, factor, cell.gates)
+
     def step(later: Tensor, step_inputs: Tensor) -> tuple[Tensor, Tensor]:
-        above, keep, factor = ops.split(step_inputs, [units, 2 * units], axis=-1)
-        total = above + later * keep + matmul(_thrice(later) * factor, transposed, precision)
-        return total, total
+        above, factors, *norm = ops.split(step_inputs, splits, axis=-1)
+        total = ops.concatenate([later[..., :units] + above, later[..., units:]], axis=-1) if cell.states > 1 else later + above
+        of_products, of_state = cell.pull(factors, total)
+        of_products = of_raw_products(of_products, *([norm[0], norm[1][..., None]] if norm else [None, None]))
+        of_shown = matmul(of_products, transposed, precision)
+        if cell.states == 1:
+            return of_state + of_shown, total
+        return ops.concatenate([of_state[..., :units] + of_shown, of_state[..., units:]], axis=-1), total
 
-    # Step t receives from step t + 1, so the factors stand one step earlier than the gradients they act on; after the last step
-    # stands what comes from `last`, which passes unchanged: keep = 1, factor = 0.
-    keep = ops.concatenate([1 - update[1:], ops.ones_like(update[:1])], axis=0)
-    factor = ops.concatenate([factors[1:], ops.zeros_like(factors[:1])], axis=0)
-    # One tensor, not three: Keras's scan on TensorFlow fails on several inputs whose length is known only when it runs.
-    loop_inputs = ops.concatenate([of_states, keep, factor], axis=-1)
-    first, totals = ops.scan(step, of_last, loop_inputs, reverse=True)
-    products = _thrice(totals) * factors
-    d_inputs = ops.concatenate([products[..., : 2 * units], totals * through_candidate], axis=-1)
-    d_initial = first * (1 - update[0]) + matmul(products[0], transposed, precision)
-    d_kernel = _kernel_gradient(previous, products, precision)
-    d_bias = ops.sum(products[..., 2 * units :], axis=(0, -2))[..., None, :]
-    return d_inputs, d_initial, d_kernel, d_bias
+    # One tensor, not several: Keras's scan on TensorFlow fails on several inputs whose length is known only when it runs.
+    parts = [of_outputs, factors] + ([] if factor is None else [normalised, factor[..., 0]])
+    ends = [units, units + factors.shape[-1], units + factors.shape[-1] + width]
+    splits = ends[: len(parts) - 1]
+    of_initial, totals = ops.scan(step, ops.zeros_like(initial), ops.concatenate(parts, axis=-1), reverse=True)
+
+    of_products, _ = cell.pull(factors, totals)
+    of_inputs = cell.input_gradient(of_products, totals, extra)
+    of_kernel = _kernel_gradient(shown, of_raw_products(of_products, normalised, factor), precision)
+    if scale is None:
+        return of_inputs, of_initial, of_kernel
+    return of_inputs, of_initial, of_kernel, ops.sum(of_products * normalised, axis=(0, -2))[..., None, :]
 
 
-def _kernel_gradient(previous: Tensor, products: Tensor, precision: str) -> Tensor:
-    """sum over t and batch of previous^T products: [..., D, 3 D], one large product a direction."""
+def _normalise_gradient(gradient: Tensor, normalised: Tensor, factor: Tensor | None, gates: int) -> Tensor:
+    """The gradient of what `normalise` was given, from that of what it gave."""
+    gradient, normalised = _blocks(gradient, gates), _blocks(normalised, gates)
+    along = ops.mean(gradient * normalised, axis=-1, keepdims=True)
+    return _flat((gradient - ops.mean(gradient, axis=-1, keepdims=True) - normalised * along) * factor)
+
+
+def _kernel_gradient(shown: Tensor, of_products: Tensor, precision: str) -> Tensor:
+    """sum over t and batch of shown^T of_products: [..., D, G D], one large product a direction."""
 
     def rows(tensor: Tensor) -> Tensor:  # [T, ..., B, X] -> [..., T * B, X]
         tensor = ops.moveaxis(tensor, 0, -3)
         return ops.reshape(tensor, (*tensor.shape[:-3], -1, tensor.shape[-1]))
 
-    return matmul(ops.swapaxes(rows(previous), -1, -2), rows(products), precision)
+    return matmul(ops.swapaxes(rows(shown), -1, -2), rows(of_products), precision)
 
 
-def _thrice(tensor: Tensor) -> Tensor:
-    return ops.concatenate([tensor, tensor, tensor], axis=-1)
+def _blocks(tensor: Tensor, gates: int) -> Tensor:
+    """[..., G D] -> [..., G, D]."""
+    return ops.reshape(tensor, (*ops.shape(tensor)[:-1], gates, tensor.shape[-1] // gates))
+
+
+def _flat(blocks: Tensor) -> Tensor:
+    """[..., G, D] -> [..., G D]."""
+    return ops.reshape(blocks, (*ops.shape(blocks)[:-2], blocks.shape[-2] * blocks.shape[-1]))

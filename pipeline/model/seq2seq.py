@@ -2,50 +2,28 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import keras
 from keras import ops
 
-from pipeline.model.decoder import Decoder
-from pipeline.model.encoder import Encoder
-from pipeline.model.losses import token_cross_entropy
+from pipeline.model.decoder import Decoder, Encoded
+from pipeline.model.losses import output_cross_entropy
 from pipeline.model.precision import matmul
 
 Tensor = Any
 
 
-@dataclass(frozen=True)
-class Encoded:
-    """What decoding needs to know of a batch of source sentences, computed once.
-
-    Attributes:
-        memory: [B, S, H] encoder outputs.
-        keys: [B, S, A] their projection for the attention.
-        mask: [B, S] bool, True at real tokens.
-        state: [B, layers * D] the decoder's state before the first token.
-    """
-
-    memory: Tensor
-    keys: Tensor
-    mask: Tensor
-    state: Tensor
-
-
 class Seq2Seq(keras.Model):
-    """A recurrent encoder-decoder with attention (Bahdanau et al., 2015).
+    """An encoder-decoder (Sutskever et al., 2014; with attention: Bahdanau et al., 2015), its parts made by `build.py`.
 
     Args:
         source_vocabulary, target_vocabulary: V of each side; id 0 is padding.
         embedding_size: E.
-        encoder_units: a direction; H is twice that.
-        decoder_units: D.
-        decoder_layers: number of decoder GRUs.
-        attention_units: A.
+        encoder: [B, S, E] to a memory [B, S, H] and its summary [B, H].
+        decoder: the target so far and the memory to a readout [B, T, R].
         shared_embeddings: one table for both sides.
-        tied_output: the output layer is the target embedding, transposed (Press & Wolf, 2017).
-        dropout: see Encoder and Decoder.
+        tied_output: the output layer is the target embedding, transposed (Press & Wolf, 2017); needs R = E.
         label_smoothing: of the training loss; validation is always without.
         precision: of the matrix products, "float32" or "bfloat16".
     """
@@ -56,13 +34,10 @@ class Seq2Seq(keras.Model):
         target_vocabulary: int,
         *,
         embedding_size: int,
-        encoder_units: int,
-        decoder_units: int,
-        decoder_layers: int,
-        attention_units: int,
+        encoder: keras.layers.Layer,
+        decoder: Decoder,
         shared_embeddings: bool = False,
         tied_output: bool = False,
-        dropout: float = 0.0,
         label_smoothing: float = 0.0,
         precision: str = "float32",
     ) -> None:
@@ -76,57 +51,48 @@ class Seq2Seq(keras.Model):
         self.tied_output = tied_output
         self.source_embedding = _embedding(source_vocabulary, embedding_size)
         self.target_embedding = self.source_embedding if shared_embeddings else _embedding(target_vocabulary, embedding_size)
-        self.encoder = Encoder(encoder_units, dropout=dropout, precision=precision)
-        self.decoder = Decoder(
-            decoder_units,
-            layers=decoder_layers,
-            attention_units=attention_units,
-            readout_size=embedding_size if tied_output else decoder_units,
-            dropout=dropout,
-            precision=precision,
-        )
+        self.encoder, self.decoder = encoder, decoder
         self.encoder.build(embedding_size)
-        self.decoder.build(embedding_size, memory_size=2 * encoder_units)
+        self.decoder.build(embedding_size, memory_size=encoder.memory_size)
         if not tied_output:
             self.output_kernel = self.add_weight(
-                name="output_kernel", shape=(decoder_units, target_vocabulary), initializer="glorot_uniform"
+                name="output_kernel", shape=(decoder.readout_size, target_vocabulary), initializer="glorot_uniform"
             )
         self.output_bias = self.add_weight(name="output_bias", shape=(target_vocabulary,), initializer="zeros")
         self.built = True
 
     def call(self, inputs: dict[str, Tensor], training: bool = False) -> Tensor:
-        """Teacher forcing.
+        """Teacher forcing, up to the output layer: in training that is one function with the loss, for speed.
 
         Args:
             inputs: source_ids [B, S] and target_inputs [B, T], the target shifted right (BOS first); 0 is padding.
 
         Returns:
-            logits [B, T, V]: position t predicts target token t.
+            readout [B, T, R]: `logits` of position t predict target token t.
         """
         encoded = self.encode(inputs["source_ids"], training=training)
-        embedded = self.embed_target(inputs["target_inputs"])
-        readout, _ = self.decoder(embedded, encoded.state, encoded.keys, encoded.memory, encoded.mask, training=training)
-        return self.logits(readout)
+        readout, _ = self.decoder.teacher_forced(self.embed_target(inputs["target_inputs"]), encoded, training=training)
+        return readout
 
     def encode(self, source_ids: Tensor, training: bool = False) -> Encoded:
         """Reads source sentences: ids [B, S], 0 at padding."""
         mask = ops.not_equal(source_ids, 0)
         memory, summary = self.encoder(self.source_embedding(source_ids) * self._embedding_scale, token_mask=mask, training=training)
-        return Encoded(memory, self.decoder.attention.project(memory), mask, self.decoder.initial_state(summary))
+        return Encoded(memory, self.decoder.attention.project(memory), mask, self.decoder.initial_state(memory, summary, mask))
 
     def decode_step(self, token_ids: Tensor, state: Tensor, encoded: Encoded) -> tuple[Tensor, Tensor, Tensor]:
         """One decoding step of K hypotheses a sentence.
 
         Args:
             token_ids: [B, K] the last token of each.
-            state: [B, K, layers * D].
+            state: [B, K, Y].
             encoded: of the B sentences.
 
         Returns:
-            logits [B, K, V]; next state [B, K, layers * D]; attention weights [B, K, S].
+            logits [B, K, V]; next state [B, K, Y]; attention weights [B, K, S].
         """
         embedded = self.embed_target(token_ids)
-        readout, state, weights = self.decoder.step(embedded, state, encoded.keys, encoded.memory, encoded.mask)
+        readout, state, weights = self.decoder.step(embedded, state, encoded)
         return self.logits(readout), state, weights
 
     def embed_target(self, token_ids: Tensor) -> Tensor:
@@ -142,8 +108,10 @@ class Seq2Seq(keras.Model):
     def compute_loss(
         self, x: Any = None, y: Tensor = None, y_pred: Tensor = None, sample_weight: Any = None, training: bool = True
     ) -> Tensor:
-        """Cross-entropy a token; y: [B, T] target ids, 0 at padding; y_pred: logits [B, T, V]."""
-        return token_cross_entropy(y, y_pred, self.label_smoothing if training else 0.0)
+        """Cross-entropy a token; y: [B, T] target ids, 0 at padding; y_pred: [B, T, R] what `call` gives."""
+        kernel = self.target_embedding.embeddings if self.tied_output else self.output_kernel
+        smoothing = self.label_smoothing if training else 0.0
+        return output_cross_entropy(y_pred, kernel, self.output_bias, y, smoothing, self.precision, self.tied_output)
 
     @property
     def _embedding_scale(self) -> float:
