@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import argparse
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from pipeline.configuration import Config
-from pipeline.support.console import say
+from pipeline.support.console import add_config_arguments, say
 from pipeline.support.errors import UserError
 from pipeline.support.quiet import import_keras
 from pipeline.support.run_directory import RunDirectory
@@ -17,13 +18,18 @@ if TYPE_CHECKING:
     from pipeline.training.trainer import Trainer
 
 
-def run_stage(config: Config, run: RunDirectory) -> None:
-    """Trains to the end, from the last checkpoint if there is one of the same settings and data.
+def run_stage(config: Config, run: RunDirectory, fresh: bool = False) -> None:
+    """Trains to the end, from the last checkpoint if there is one.
 
-    An earlier training with other settings is moved to previous/<number>/, with its config and tokenizer.
+    An earlier training that is finished is moved to previous/<number>/, with its config and tokenizer.
+
+    Args:
+        config: of the run.
+        run: prepared and tokenized.
+        fresh: move a training in progress there too, and begin anew.
 
     Raises:
-        UserError: the run is not prepared or tokenized, or cannot be trained.
+        UserError: the run is not prepared or tokenized, it cannot be trained, or there is a training in progress with other settings.
     """
     import_keras()
     import keras
@@ -40,35 +46,46 @@ def run_stage(config: Config, run: RunDirectory) -> None:
     train, validation = load_split(run, "train"), load_split(run, "validation")
     if not len(validation):
         raise UserError(f"{run.split('validation')}: has no sentences, and training is steered by them. Raise data.validation.")
+    belongs_to = {
+        "tokenizer": tokenizer.fingerprint,
+        "training sentences": len(train),
+        "model": config.model.model_dump(),
+        "training": config.training.model_dump(exclude={"save_minutes", "tensorboard"}),
+        "tokenizer.sampling": config.tokenizer.sampling,
+        "tokenizer.sampling_alpha": config.tokenizer.sampling_alpha,
+        "backend": keras.backend.backend(),
+    }
+    checkpoints = Checkpoints(run.checkpoints, belongs_to)
+    if not fresh:
+        checkpoints.check()
     corpus = TrainingCorpus(train, tokenizer, config)
     for line in corpus.too_long():
         say(line)
 
-    model = new_model(config, tokenizer.source.size, tokenizer.target.size, corpus.batches_an_epoch * config.training.epochs)
+    model = new_model(config, tokenizer.source.size, tokenizer.target.size)
     validator = make_validator(model, tokenizer, validation, config)
-    belongs_to = {
-        "tokenizer": tokenizer.fingerprint,
-        "sentences": len(train),
-        "model": config.model.model_dump(),
-        "training": config.training.model_dump(exclude={"save_minutes", "tensorboard"}),
-        "sampling": [config.tokenizer.sampling, config.tokenizer.sampling_alpha],
-        "backend": keras.backend.backend(),
-    }
-    trainer = Trainer(model, corpus, validator, Checkpoints(run.checkpoints, belongs_to), tokenizer, config, run)
-    begin(trainer, model, config, run)
+    trainer = Trainer(model, corpus, validator, checkpoints, tokenizer, config, run)
+    begin(trainer, model, config, run, fresh)
     trainer.train()
     finish(trainer, run)
 
 
-def begin(trainer: Trainer, model: Seq2Seq, config: Config, run: RunDirectory) -> None:
+def begin(trainer: Trainer, model: Seq2Seq, config: Config, run: RunDirectory, fresh: bool) -> None:
     """Says what will be trained, tries the largest batch, and goes to the last checkpoint, or makes room for a new training."""
-    say(f"{model.count_params():,} parameters, {trainer.total:,} updates, matrix products in {model.precision}")
+    say(f"{model.count_params():,} parameters, matrix products in {model.precision}")
     seconds = trainer.probe()
     say(f"the largest batch fits ({seconds:.1f} s, compiling included)")
-    if trainer.resume():
-        say(f"going on from update {trainer.progress.update:,}")
-    elif run.checkpoints.exists():
-        say(f"the earlier training is kept in {run.set_aside(run.tokenizer)}")
+    if not fresh and trainer.resume():
+        say(f"going on from update {trainer.progress.update:,} of {trainer.progress.total:,}")
+        return
+    trainer.begin()
+    say(f"{trainer.progress.total:,} updates")
+    if run.checkpoints.exists():
+        earlier = run.set_aside(run.tokenizer)
+        logs = run.root / "tensorboard"
+        if logs.exists():
+            logs.rename(earlier / logs.name)
+        say(f"the earlier training is kept in {earlier}")
         run.store_config(config)
 
 
@@ -85,7 +102,12 @@ def finish(trainer: Trainer, run: RunDirectory) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command; returns its exit status."""
-    return stage_main("train", __doc__, arguments)
+    return stage_main("train", __doc__, arguments, _add_arguments)
+
+
+def _add_arguments(parser: argparse.ArgumentParser) -> None:
+    add_config_arguments(parser)
+    parser.add_argument("--fresh", action="store_true", help="begin anew; a training in progress is set aside, to previous/ in the run")
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ WEIGHTS, RESULTS = "model.weights.h5", "results.npz"
 
 
 def build():
-    from pipeline.configuration.schema import Model
+    from pipeline.configuration.schema_model import Model
     from pipeline.model.build import build_model
 
     settings = Model(

@@ -2,7 +2,7 @@
 
 import pytest
 
-from pipeline.configuration.schema import Cleaning
+from pipeline.configuration.schema_data import Cleaning
 from pipeline.data.cleaning import CleanBatch, Tally, clean_batch
 from pipeline.data.sources import Pair
 

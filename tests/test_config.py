@@ -51,7 +51,10 @@ def test_yaml_1_2() -> None:
         ("learning_rate: 0", "training.learning_rate: expected a number above 0, found 0."),
         ("tensorboard: yes", "training.tensorboard: expected true or false, found the text 'yes'."),
         ("tensorboard: 1", "training.tensorboard: expected true or false, found 1."),
-        ("schedule: cosin", "training.schedule: expected 'cosine', 'inverse_sqrt', 'linear' or 'constant', found the text 'cosin'."),
+        (
+            "schedule: cosin",
+            "training.schedule: expected 'cosine', 'inverse_sqrt', 'linear', 'constant' or 'plateau', found the text 'cosin'.",
+        ),
     ],
 )
 def test_types_are_strict(line: str, message: str) -> None:

@@ -17,7 +17,7 @@ from toy import write_toy
 from pipeline import evaluate as evaluate_command
 from pipeline import translate as translate_command
 from pipeline.configuration import Config, load_config
-from pipeline.configuration.schema import Tokenizer as TokenizerSettings
+from pipeline.configuration.schema_data import Tokenizer as TokenizerSettings
 from pipeline.data.subword_training import train_tokenizer
 from pipeline.data.subwords import Tokenizer
 from pipeline.decoding.beam_search import Search

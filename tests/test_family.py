@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 from test_model import CLOSE, logits_of, loss_and_gradients, pairs
 
-from pipeline.configuration import schema
-from pipeline.configuration.schema import Model
+from pipeline.configuration import schema_model as schema
+from pipeline.configuration.schema_model import Model
+from pipeline.configuration.section import Section
 from pipeline.decoding.beam_search import Search
 from pipeline.decoding.search_model import search_translations
 from pipeline.model.attention_kinds import ATTENTIONS
@@ -175,7 +176,7 @@ def test_padding_changes_nothing(changes: Settings) -> None:
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
-def test_a_config_knows_every_name_of_the_code(section: type[schema.Section], key: str, names: dict[str, Any]) -> None:
+def test_a_config_knows_every_name_of_the_code(section: type[Section], key: str, names: dict[str, Any]) -> None:
     assert set(get_args(section.model_fields[key].annotation)) == set(names)
 
 

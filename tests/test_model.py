@@ -12,7 +12,7 @@ import pytest
 import tensorflow as tf
 from test_recurrence import arrays, filled, numpy_outputs
 
-from pipeline.configuration.schema import Model
+from pipeline.configuration.schema_model import Model
 from pipeline.model.build import build_model
 from pipeline.model.seq2seq import Seq2Seq
 

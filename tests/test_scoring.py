@@ -172,7 +172,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RunDirectory:
     """A run whose model shouts."""
     import datasets
 
-    from pipeline.configuration.schema import Tokenizer as Settings
+    from pipeline.configuration.schema_data import Tokenizer as Settings
     from pipeline.data.subword_training import train_tokenizer
 
     datasets.disable_progress_bars()

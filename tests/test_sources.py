@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.configuration.schema import AnySource, FilesSource, HubSource, PackageSource
+from pipeline.configuration.schema_data import AnySource, FilesSource, HubSource, PackageSource
 from pipeline.data.sources import Pair, read_pairs
 from pipeline.support.errors import UserError
 

@@ -12,7 +12,7 @@ import pyarrow
 import pytest
 
 from pipeline.configuration import parse_config
-from pipeline.configuration.schema import Tokenizer as Settings
+from pipeline.configuration.schema_data import Tokenizer as Settings
 from pipeline.data import subword_training
 from pipeline.data.subword_training import automatic_size, train_tokenizer
 from pipeline.data.subwords import BOS, EOS, PAD, UNK, Tokenizer

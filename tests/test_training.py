@@ -1,40 +1,20 @@
-"""Training, by its commands: it learns, it can be killed at any moment, and it loses nothing."""
+"""Training, by its commands: it learns, and it leaves what it promises. (Killed and resumed: test_resume.py.)"""
 
 from __future__ import annotations
 
 import csv
-import os
-import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import numpy as np
 import pytest
-from toy import write_toy
+from toy_training import history, started, state, states
 
-from pipeline import evaluate, prepare, tokenize, train, translate
+from pipeline import evaluate, tokenize, train, translate
 from pipeline.configuration import load_config
 from pipeline.support.files import read_json
 from pipeline.support.run_directory import RunDirectory
-
-ROOT = Path(__file__).parent.parent
-
-
-def started(folder: Path, *changes: str, pairs: int = 600, longest: int = 4) -> list[str]:
-    """Prepares and tokenizes a toy run in `folder`; gives back the arguments that name it."""
-    arguments = [str(write_toy(folder, pairs, longest=longest)), "--artifacts", str(folder)]
-    for change in changes:
-        arguments += ["--set", change]
-    assert prepare.main(arguments) == 0
-    assert tokenize.main(arguments) == 0
-    return arguments
-
-
-def history(run: RunDirectory) -> list[dict[str, float]]:
-    with run.history.open() as file:
-        return [{key: float(value) for key, value in row.items()} for row in csv.DictReader(file)]
+from pipeline.training.checkpoints import Checkpoints
+from pipeline.training.history import COLUMNS
 
 
 def test_a_run_has_what_it_promises(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -84,81 +64,11 @@ def test_weights_of_other_settings_are_kept_aside(tmp_path: Path, capsys: pytest
 
 
 def test_patience_ends_a_training(tmp_path: Path) -> None:
-    arguments = started(tmp_path, "training.patience=1", "training.learning_rate=1e-9", "training.validations=8")
+    arguments = started(tmp_path, "training.patience=1", "training.learning_rate=1e-30", "training.validations=8")
     assert train.main(arguments) == 0
     rows = history(RunDirectory(tmp_path / "toy"))
     assert len(rows) < 8
     assert not rows[-1]["best"]
-
-
-def train_and_kill(arguments: list[str], run: RunDirectory, number: signal.Signals) -> int:
-    """Starts training in a process of its own and sends it a signal as soon as it has left a checkpoint."""
-    process = subprocess.Popen([sys.executable, "-m", "pipeline.train", *arguments], cwd=ROOT, stderr=subprocess.DEVNULL)
-    deadline = time.monotonic() + 120
-    while not list(run.checkpoints.glob("state-*.npz")):
-        assert process.poll() is None, "training ended before it could be killed"
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-    os.kill(process.pid, number)
-    return process.wait(timeout=60)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT], ids=lambda number: number.name)
-def test_killed_training_goes_on_and_ends_as_if_nothing_had_happened(
-    number: signal.Signals, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    settings = ("training.epochs=4", "training.save_minutes=0.0001", "model.dropout=0.1")
-    (tmp_path / "whole").mkdir()
-    (tmp_path / "killed").mkdir()
-    whole = started(tmp_path / "whole", *settings)
-    killed = started(tmp_path / "killed", *settings)
-    assert train.main(whole) == 0
-    run = RunDirectory(tmp_path / "killed/toy")
-    assert train_and_kill(killed, run, number) == (-9 if number is signal.SIGKILL else 130)
-    capsys.readouterr()
-    assert train.main(killed) == 0
-    assert "going on from update" in capsys.readouterr().err
-
-    expected, found = history(RunDirectory(tmp_path / "whole/toy")), history(run)
-    for column in ("update", "epoch", "learning_rate"):
-        assert [row[column] for row in found] == [row[column] for row in expected]
-    # The same batches, dropout and random states; the order of sums within a product may differ from run to run.
-    for column in ("train_loss", "validation_loss"):
-        assert [row[column] for row in found] == pytest.approx([row[column] for row in expected], rel=2e-3)
-
-
-def test_a_damaged_checkpoint_falls_back_to_the_one_before(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    from pipeline.training.checkpoints import Checkpoints, Progress
-
-    class Variable:
-        def __init__(self, value: float) -> None:
-            self.value = np.full((3, 2), value, dtype=np.float32)
-            self.shape = (3, 2)
-
-        def __array__(self, dtype=None, copy=None):
-            return self.value
-
-        def assign(self, value) -> None:
-            self.value = value
-
-    checkpoints = Checkpoints(tmp_path, {"model": {"units": 3}})
-    for update in (1, 2, 3):
-        checkpoints.save([Variable(update)], Progress(update=update))
-    assert [path.name for path in sorted(tmp_path.iterdir())] == ["state-00000002.npz", "state-00000003.npz"]
-
-    last = tmp_path / "state-00000003.npz"
-    content = bytearray(last.read_bytes())
-    content[len(content) // 2] ^= 0xFF
-    for damaged in (bytes(content), bytes(content[:100]), b""):
-        last.write_bytes(damaged)
-        variable = Variable(0)
-        progress = checkpoints.restore([variable])
-        assert progress is not None
-        assert progress.update == 2
-        assert np.all(variable.value == 2)
-        assert "state-00000003.npz: is damaged" in capsys.readouterr().err
-    assert Checkpoints(tmp_path, {"model": {"units": 4}}).restore([Variable(0)]) is None
 
 
 @pytest.mark.slow
@@ -176,35 +86,36 @@ def test_it_learns_to_reverse(tmp_path: Path) -> None:
     assert load_config(run.config).name == "toy"
 
 
-def test_the_fused_optimizer_gives_the_numbers_of_keras() -> None:
-    import keras
-
-    from pipeline.training.optimizer import FusedAdam
-
-    generator = np.random.default_rng(1)
-    start = generator.normal(size=(5, 3)).astype(np.float32)
-    gradients = [generator.normal(size=(5, 3)).astype(np.float32) for _ in range(5)]
-
-    def after(kind: type[keras.optimizers.Adam]) -> np.ndarray:
-        variable = keras.Variable(start)
-        optimizer = kind(1e-2, beta_2=0.998, epsilon=1e-8, global_clipnorm=1.0)
-        optimizer.build([variable])
-        for gradient in gradients:
-            optimizer.apply([keras.ops.convert_to_tensor(gradient)])
-        return np.array(variable)
-
-    np.testing.assert_allclose(after(FusedAdam), after(keras.optimizers.Adam), rtol=1e-5, atol=1e-6)
-
-
 def test_tensorboard_gets_the_history(tmp_path: Path) -> None:
     arguments = started(tmp_path, "training.validations=2", "training.tensorboard=true")
     assert train.main(arguments) == 0
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+    from tensorboard.util import tensor_util
 
     logs = EventAccumulator(str(tmp_path / "toy/tensorboard/train"), size_guidance={"tensors": 0})
     logs.Reload()
-    steps = [event.step for event in logs.Tensors("epoch_validation_loss")]
-    assert steps == [row["update"] for row in history(RunDirectory(tmp_path / "toy"))]
+    rows = history(RunDirectory(tmp_path / "toy"))
+    assert list(rows[0]) == list(COLUMNS)
+    for column in set(COLUMNS) - {"update"}:
+        events = logs.Tensors(f"epoch_{column}")
+        assert [event.step for event in events] == [row["update"] for row in rows]
+        assert [tensor_util.make_ndarray(event.tensor_proto) for event in events] == pytest.approx([row[column] for row in rows])
+
+
+def test_averages_are_validated_and_kept_and_the_raw_weights_trained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import h5py
+
+    monkeypatch.setattr(Checkpoints, "clear", lambda self: None)
+    assert train.main(started(tmp_path, "training.average=0.9", "training.validations=1")) == 0
+    run = RunDirectory(tmp_path / "toy")
+    _, values = state(states(run)[-1])
+    with h5py.File(run.best_weights) as file:
+        kept = {}
+        file.visititems(lambda name, item: kept.update({name: item[...]}) if isinstance(item, h5py.Dataset) else None)
+    table = next(value for name, value in kept.items() if "embedding" in name)
+    weight, _, _, average = (value for value in values if value.shape == table.shape)  # between them, the two moments
+    assert np.array_equal(table, average)
+    assert not np.array_equal(table, weight)
 
 
 def test_weights_belong_to_their_tokenizer(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -15,7 +15,7 @@ import pytest
 
 from pipeline import translate as command
 from pipeline.configuration import parse_config
-from pipeline.configuration.schema import Cleaning
+from pipeline.configuration.schema_data import Cleaning
 from pipeline.decoding.text_stream import TextTranslator, clean_line
 from pipeline.support.run_directory import RunDirectory
 

@@ -20,7 +20,7 @@ from pipeline.model.seq2seq import Seq2Seq
 from pipeline.support.run_directory import RunDirectory
 from pipeline.training.corpus import TrainingCorpus
 from pipeline.training.setup import new_model
-from pipeline.training.trainer import update
+from pipeline.training.step import update
 
 PRODUCT_SIZE = 2048
 _WARM_UP = 5
@@ -60,7 +60,7 @@ def measure(config: Config, run: RunDirectory, precision: str, updates: int, rou
     corpus = TrainingCorpus(load_split(run, "train"), tokenizer, config)
     config = config.model_copy(update={"training": config.training.model_copy(update={"precision": precision})})
     keras.utils.set_random_seed(config.training.seed)
-    model = new_model(config, tokenizer.source.size, tokenizer.target.size, total=100_000)
+    model = new_model(config, tokenizer.source.size, tokenizer.target.size)
     batches = (batch for _, _, batch in corpus.batches(0, 0))
     for _ in range(_WARM_UP):
         update(model, next(batches))

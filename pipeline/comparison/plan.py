@@ -24,7 +24,7 @@ from pydantic import Field, ValidationError, field_validator
 from pipeline.configuration import Config, ConfigError, load_config
 from pipeline.configuration.document import Document, KeyPath, parse_document
 from pipeline.configuration.mistakes import explain
-from pipeline.configuration.schema import Section
+from pipeline.configuration.section import Section
 from pipeline.support.errors import UserError
 from pipeline.support.run_directory import RunDirectory
 

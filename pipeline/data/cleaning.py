@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from pipeline.configuration.schema import Cleaning
+from pipeline.configuration.schema_data import Cleaning
 from pipeline.data.splits import hash64, split_key
 
 EXAMPLES = 3

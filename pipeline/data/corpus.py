@@ -17,7 +17,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline.configuration.schema import Data
+from pipeline.configuration.schema_data import Data
 from pipeline.data import fates as fate
 from pipeline.data.buckets import HashBuckets
 from pipeline.data.cleaning import CleanBatch, Tally, clean_batch

@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.configuration.schema import Data
+from pipeline.configuration.schema_data import Data
 from pipeline.data.cleaning import EDITS, RULES, Tally
 from pipeline.data.sources import describe
 from pipeline.support.errors import UserError

@@ -19,7 +19,7 @@ from typing import Any, Protocol
 
 import sentencepiece
 
-from pipeline.configuration.schema import Tokenizer as TokenizerSettings
+from pipeline.configuration.schema_data import Tokenizer as TokenizerSettings
 from pipeline.data.subwords import BOS, DETAILS, EOS, PAD, SCHEMA_VERSION, UNK, Subwords, Tokenizer, fingerprint_of
 from pipeline.support.errors import UserError
 from pipeline.support.files import replacing, write_json

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import sentencepiece
 
+from pipeline.data.sampling import Sampler
 from pipeline.support.errors import UserError
 from pipeline.support.files import read_json
 
@@ -86,14 +87,14 @@ class Subwords:
         """
         result = self.encode(texts)
         chosen = [index for index in range(len(texts)) if generator.random() < share]
-        sentencepiece.set_random_generator_seed(generator.getrandbits(31))
-        # One thread: each thread of SentencePiece has its own generator, and which text falls to which is left to chance.
-        sampled = self._processor.encode(
-            [texts[index] for index in chosen], enable_sampling=True, nbest_size=-1, alpha=alpha, num_threads=1
-        )
-        for index, ids in zip(chosen, sampled, strict=True):
-            result[index] = ids
+        best = self._processor.encode([texts[index] for index in chosen], out_type=str)
+        for index, pieces in zip(chosen, best, strict=True):
+            result[index] = self._sampler.sample(pieces, alpha, generator)
         return result
+
+    @cached_property
+    def _sampler(self) -> Sampler:
+        return Sampler(self._processor, UNK, controls=EOS + 1)
 
     def decode(self, ids: Sequence[Sequence[int]]) -> list[str]:
         """Text of each list of ids; control pieces are left out, an unknown one becomes ⁇."""

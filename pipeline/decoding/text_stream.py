@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol
 
 from pipeline.configuration import Config
-from pipeline.configuration.schema import Cleaning
+from pipeline.configuration.schema_data import Cleaning
 from pipeline.data.cleaning import Tally, tidy
 from pipeline.decoding.segmentation import CountTokens, join_translations, split_line
 from pipeline.support.quiet import import_keras

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 import tensorflow as tf
 import tensorflow_text
 
-from pipeline.configuration.schema import Cleaning
+from pipeline.configuration.schema_data import Cleaning
 from pipeline.data.subwords import EOS, PAD, Subwords, Tokenizer
 from pipeline.decoding.beam_search import Search
 from pipeline.decoding.search_model import search_translations

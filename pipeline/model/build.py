@@ -25,7 +25,7 @@ def build_model(
     """The network that `settings`, the config's section `model`, describes, with new weights.
 
     Args:
-        settings: see `pipeline.configuration.schema.Model`.
+        settings: see `pipeline.configuration.schema_model.Model`.
         source_vocabulary, target_vocabulary: pieces of each side.
         label_smoothing: of the training loss.
         precision: of the matrix products, "float32" or "bfloat16".

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pipeline
 from pipeline.configuration import Config
-from pipeline.configuration.schema import FilesSource, HubSource
+from pipeline.configuration.schema_data import FilesSource, HubSource
 from pipeline.support.files import sha256
 
 PACKAGE = Path(pipeline.__file__).parent

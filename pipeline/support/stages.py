@@ -60,6 +60,9 @@ class Record(TypedDict):
     finished: str  # time, ISO 8601, UTC
 
 
+# The options that every stage's command has.
+_SHARED = ("config", "run", "overrides", "artifacts")
+
 LANGUAGES = ("data.source_language", "data.target_language")
 # What decides how a finished run treats a text that comes in.
 TRANSLATING = (*LANGUAGES, "data.cleaning", "tokenizer", "model", "decoding")
@@ -107,32 +110,33 @@ STAGES = {
 }
 
 
-def perform(name: str, config: Config, run: RunDirectory, *, store_config: bool = True) -> float:
+def perform(name: str, config: Config, run: RunDirectory, *, store_config: bool = True, **options: Any) -> float:
     """Does a stage, changed or not, and records it; gives back its seconds.
 
     Args:
         store_config: keep `config` as the run's own; not for a command that only tries other values on a finished run.
+        options: of that stage alone, handed to its `run_stage`.
 
     Raises:
         UserError: an earlier stage is not done, or was done with another config; or whatever the stage itself finds wrong.
     """
     with run.locked():
-        return _perform(STAGES[name], config, run, store_config)
+        return _perform(STAGES[name], config, run, store_config, options)
 
 
-def _perform(stage: Stage, config: Config, run: RunDirectory, store_config: bool) -> float:
+def _perform(stage: Stage, config: Config, run: RunDirectory, store_config: bool, options: dict[str, Any]) -> float:
     for needed in stage.needs:
         require(run, config, needed)
     # The record goes first: if the stage is stopped half-way, its files are neither the old ones nor the new ones.
     records = load_records(run)
     records.pop(stage.name, None)
     _store_records(run, records)
-    # The weights of a finished training need their own config until others take their place.
-    if store_config and not run.best_weights.exists():
+    # What a training has left, finished or in progress, needs its own config until others take its place.
+    if store_config and not run.checkpoints.exists():
         run.store_config(config)
     made_from = _made_from(stage, config, records)
     start = time.monotonic()
-    importlib.import_module(f"pipeline.{stage.name}").run_stage(config, run)
+    importlib.import_module(f"pipeline.{stage.name}").run_stage(config, run, **options)
     seconds = time.monotonic() - start
     records[stage.name] = Record(
         config=made_from["config"],
@@ -203,7 +207,8 @@ def stage_main(
     """The command of a stage, `python -m pipeline.<name>`: always does it, and records it; gives back the exit status.
 
     Args:
-        add_arguments: `add_config_arguments`, or `add_run_arguments` for a stage that takes a finished run.
+        add_arguments: `add_config_arguments`, or `add_run_arguments` for a stage that takes a finished run, and options of the stage's
+            own, which go to its `run_stage` by name.
     """
     parser = argparse.ArgumentParser(prog=f"python -m pipeline.{name}", description=description)
     add_arguments(parser)
@@ -211,7 +216,8 @@ def stage_main(
 
     def command() -> int:
         config, run = config_and_run(options)
-        perform(name, config, run, store_config=getattr(options, "run", None) is None)
+        own = {key: value for key, value in vars(options).items() if key not in _SHARED}
+        perform(name, config, run, store_config=getattr(options, "run", None) is None, **own)
         say(f"{name}: done, in {run.root}")
         return 0
 

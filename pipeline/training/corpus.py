@@ -41,7 +41,8 @@ class TrainingCorpus:
     def __init__(self, table: Dataset, tokenizer: Tokenizer, config: Config) -> None:
         self._table, self._tokenizer, self._config = table, tokenizer, config
         self._limit = config.model.max_tokens
-        self._plain = encode_split(table, tokenizer)
+        self._plain = self._sampled_pairs = encode_split(table, tokenizer)
+        self._sampled_epoch = -1
         self._kept = self._plain.within(self._limit)
         if not len(self._kept):
             shortest = int(np.maximum(self._plain.source_lengths, self._plain.target_lengths).min()) - 1
@@ -97,7 +98,11 @@ class TrainingCorpus:
         settings = self._config.tokenizer
         if not settings.sampling:
             return self._plain
-        return encode_split(self._table, self._tokenizer, (settings.sampling, settings.sampling_alpha), self._seed(epoch))
+        if epoch != self._sampled_epoch:
+            sampling = (settings.sampling, settings.sampling_alpha)
+            self._sampled_pairs = encode_split(self._table, self._tokenizer, sampling, self._seed(epoch))
+            self._sampled_epoch = epoch
+        return self._sampled_pairs
 
     def _seed(self, epoch: int) -> int:
         return self._config.training.seed * 1_000_003 + epoch

@@ -9,6 +9,7 @@ from types import TracebackType
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
+from pipeline.training.checkpoints import Progress as Training
 from pipeline.training.validation import Validation
 
 # In a log file, without a terminal to draw a bar on: seconds between two lines.
@@ -33,14 +34,19 @@ class Display:
         self._start = self._logged = time.monotonic()
         self._paused = 0.0
 
-    def update(self, update: int, epoch: float, loss: float, tokens_per_second: float) -> None:
-        """After an update: its number, the epoch with its fraction, mean recent loss in nats a token, target tokens a second."""
+    def updated(self, progress: Training, epoch: float) -> None:
+        """After an update; `epoch` is the number of passes over the training split, with its fraction."""
         now = time.monotonic()
+        recent = progress.recent
+        if progress.in_a_row:
+            self._console.print(f"update {progress.update:,}: a loss or a gradient was no finite number; its batch was left out.")
         if not self._live and now - self._logged < LOG_SECONDS:
             return
+        update = progress.update
         rate = (update - self._first) / max(now - self._start - self._paused, 1e-6)
         left = _clock((self._total - update) / rate) if update > self._first else "?"
-        text = f"{update:,}/{self._total:,}  epoch {epoch:.2f}  loss {loss:.3f}  {tokens_per_second:,.0f} tokens/s  {left} left"
+        loss, speed = recent.loss / max(recent.tokens, 1), recent.tokens / recent.seconds
+        text = f"{update:,}/{self._total:,}  epoch {epoch:.2f}  loss {loss:.3f}  {speed:,.0f} tokens/s  {left} left"
         if self._live:
             self._bar.update(self._task, completed=update, description=text)
         else:

@@ -1,12 +1,16 @@
-"""history.csv: one row a validation."""
+"""How a training went: history.csv, one row a validation, and the same for TensorBoard."""
 
 from __future__ import annotations
 
 import csv
+import functools
+import importlib.util
 import io
-from pathlib import Path
+from typing import Any
 
+from pipeline.support.errors import UserError
 from pipeline.support.files import write_text
+from pipeline.support.run_directory import RunDirectory
 
 COLUMNS = {
     "update": "updates done",
@@ -15,17 +19,48 @@ COLUMNS = {
     "learning_rate": "of the last update",
     "tokens_per_second": "target tokens since the last validation, padding not counted",
     "train_loss": "mean since the last validation, nats a token, label smoothing included",
-    "validation_loss": "nats a token, without label smoothing",
+    "gradient_norm": "mean over the updates since the last validation, before clipping",
+    "gradient_norm_max": "the largest of them",
+    "skipped": "batches since the last validation that were left out, because their loss or gradient was no finite number",
+    "validation_loss": "nats a token, without label smoothing; of the averaged weights, where training.average is on",
     "perplexity": "exp(validation_loss)",
     "bleu": "sacreBLEU of greedy translations of the first validation sentences",
     "best": "1 if this is the best validation so far",
 }
 
+Row = dict[str, float]
 
-def write_history(path: Path, rows: list[dict[str, float]]) -> None:
-    """Writes the rows, whole or not at all; the columns are those of `COLUMNS`."""
-    text = io.StringIO()
-    writer = csv.DictWriter(text, fieldnames=list(COLUMNS), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows({key: f"{value:.6g}" for key, value in row.items()} for row in rows)
-    write_text(path, text.getvalue())
+
+class History:
+    """Writes the rows of a training.
+
+    Args:
+        run: of the training.
+        model: in training.
+        tensorboard: write TensorBoard's logs too, to <run>/tensorboard.
+    """
+
+    def __init__(self, run: RunDirectory, model: Any, tensorboard: bool) -> None:
+        self._run, self._model, self._tensorboard = run, model, tensorboard
+        # Keras's callback fails late, and without saying what to install.
+        if tensorboard and importlib.util.find_spec("tensorboard") is None:
+            raise UserError("training.tensorboard needs a package more: pip install tensorboard")
+
+    def write(self, rows: list[Row]) -> None:
+        """Writes all rows, every digit of them, whole or not at all; the last one goes to TensorBoard too."""
+        text = io.StringIO()
+        writer = csv.DictWriter(text, fieldnames=list(COLUMNS), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows({key: repr(value) for key, value in row.items()} for row in rows)
+        write_text(self._run.history, text.getvalue())
+        if self._tensorboard:
+            self._board.on_epoch_end(rows[-1]["update"], {key: value for key, value in rows[-1].items() if key != "update"})
+
+    @functools.cached_property
+    def _board(self) -> Any:
+        import keras
+
+        callback = keras.callbacks.TensorBoard(log_dir=str(self._run.root / "tensorboard"), write_graph=False)
+        callback.set_model(self._model)
+        callback.on_train_begin()
+        return callback

@@ -1,47 +1,76 @@
-"""The learning rate over a training: a linear warm-up, then a decay."""
+"""The learning rate over a training: a linear warm-up, then one of several decays."""
 
 from __future__ import annotations
 
-from typing import Any
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
 
-import keras
-from keras import ops
-
-Tensor = Any
+from pipeline.configuration.schema import Training
 
 # Where cosine and linear end, as a share of the peak: the last updates still move.
 FLOOR = 0.02
 
 
-class WarmupThenDecay(keras.optimizers.schedules.LearningRateSchedule):
-    """Rises from 0 to `peak` over `warmup` updates, then falls until update `total`.
+@dataclass(frozen=True)
+class Position:
+    """Where a training stands, as a schedule sees it.
 
-    Args:
-        peak: highest learning rate.
-        kind: "cosine" (Loshchilov & Hutter, 2017), "linear", "inverse_sqrt" (Vaswani et al., 2017, 5.3) or "constant".
-        warmup: updates.
+    Attributes:
+        update: number of the update, counted from 1.
+        warmup: updates of the warm-up.
         total: updates of the whole training.
+        plateau: what the plateaus so far have left of the rate; see `Plateau`.
     """
 
-    def __init__(self, peak: float, kind: str, warmup: int, total: int) -> None:
-        self.peak = peak
-        self.kind = kind
-        self.warmup = max(1, min(warmup, total))
-        self.total = total
+    update: int
+    warmup: int
+    total: int
+    plateau: float
 
-    def __call__(self, step: Tensor) -> Tensor:
-        """The rate of update `step`, counted from 0."""
-        step = ops.cast(step, "float32")
-        rising = (step + 1.0) / self.warmup
-        done = ops.clip((step - self.warmup) / max(1, self.total - self.warmup), 0.0, 1.0)
-        falling = {
-            "cosine": lambda: FLOOR + (1.0 - FLOOR) * 0.5 * (1.0 + ops.cos(done * 3.14159265)),
-            "linear": lambda: FLOOR + (1.0 - FLOOR) * (1.0 - done),
-            "inverse_sqrt": lambda: ops.rsqrt(ops.maximum(step + 1.0, self.warmup) / self.warmup),
-            "constant": lambda: ops.ones_like(done),
-        }[self.kind]()
-        return self.peak * ops.minimum(rising, falling)
+    @property
+    def done(self) -> float:
+        """Of the time after the warm-up, 0 to 1."""
+        return min(1.0, max(0.0, (self.update - 1 - self.warmup) / max(1, self.total - self.warmup)))
 
-    def get_config(self) -> dict[str, Any]:
-        """The arguments that make an equal schedule."""
-        return {"peak": self.peak, "kind": self.kind, "warmup": self.warmup, "total": self.total}
+
+def cosine(at: Position) -> float:
+    """Half a wave down (Loshchilov & Hutter, 2017, equation 5)."""
+    return FLOOR + (1.0 - FLOOR) * 0.5 * (1.0 + math.cos(math.pi * at.done))
+
+
+def linear(at: Position) -> float:
+    """A straight line down."""
+    return FLOOR + (1.0 - FLOOR) * (1.0 - at.done)
+
+
+def inverse_sqrt(at: Position) -> float:
+    """1 / sqrt(update), 1 at the end of the warm-up (Vaswani et al., 2017, 5.3)."""
+    return math.sqrt(at.warmup / max(at.update, at.warmup))
+
+
+def constant(at: Position) -> float:
+    """No decay."""
+    return 1.0
+
+
+def plateau(at: Position) -> float:
+    """Lower by a factor whenever validations have not become better for a while."""
+    return at.plateau
+
+
+# Name in the config -> share of the peak rate.
+SCHEDULES: dict[str, Callable[[Position], float]] = {
+    "cosine": cosine,
+    "inverse_sqrt": inverse_sqrt,
+    "linear": linear,
+    "constant": constant,
+    "plateau": plateau,
+}
+
+
+def learning_rate(settings: Training, update: int, total: int, plateaus: int = 0) -> float:
+    """The rate of update number `update`, counted from 1, of `total`, after that many plateaus."""
+    warmup = max(1, min(settings.warmup_steps, total))
+    at = Position(update, warmup, total, settings.plateau_factor**plateaus)
+    return settings.learning_rate * min(update / warmup, SCHEDULES[settings.schedule](at))

@@ -14,24 +14,36 @@ from pipeline.model.seq2seq import Seq2Seq
 from pipeline.support.errors import UserError
 from pipeline.training.optimizer import FusedAdam
 from pipeline.training.precision import resolve_precision
-from pipeline.training.schedule import WarmupThenDecay
 from pipeline.training.validation import Validator
 
 if TYPE_CHECKING:
     from datasets import Dataset
 
 
-def new_model(config: Config, source_vocabulary: int, target_vocabulary: int, total: int) -> Seq2Seq:
-    """A model with new weights, compiled for a training of `total` updates."""
+def new_model(config: Config, source_vocabulary: int, target_vocabulary: int) -> Seq2Seq:
+    """A model with new weights, compiled for training; the learning rate is its peak until something else is set."""
     settings = config.training
     precision = resolve_precision(settings.precision)
     model = build_model(config.model, source_vocabulary, target_vocabulary, label_smoothing=settings.label_smoothing, precision=precision)
-    rate = WarmupThenDecay(settings.learning_rate, settings.schedule, settings.warmup_steps, total)
-    optimizer = FusedAdam(rate, beta_2=0.998, epsilon=1e-8, global_clipnorm=settings.clip_norm)
+    optimizer = FusedAdam(
+        settings.learning_rate,
+        beta_2=0.998,
+        epsilon=1e-8,
+        global_clipnorm=settings.clip_norm,
+        weight_decay=settings.weight_decay,
+        average=settings.average,
+        accumulate=settings.accumulate,
+    )
+    optimizer.exclude_from_weight_decay([weight for weight in model.trainable_variables if not decays(weight)])
     # On a CPU, TensorFlow's XLA runs this network several times slower than its own kernels.
     model.compile(optimizer=optimizer, jit_compile=keras.backend.backend() == "jax")
     optimizer.build(model.trainable_variables)
     return model
+
+
+def decays(weight: keras.Variable) -> bool:
+    """Whether weight decay is for this weight: for tables and kernels, not for biases, nor for any other single row of numbers."""
+    return "bias" not in weight.name and sum(size > 1 for size in weight.shape) > 1
 
 
 def make_validator(model: Seq2Seq, tokenizer: Tokenizer, table: Dataset, config: Config) -> Validator:

@@ -3,15 +3,9 @@
 from __future__ import annotations
 
 import math
-import signal
-import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
-from types import FrameType
-from typing import Any
 
-import keras
 import numpy as np
 
 from pipeline.configuration import Config
@@ -22,10 +16,16 @@ from pipeline.model.seq2seq import Seq2Seq
 from pipeline.support.console import say
 from pipeline.support.errors import UserError
 from pipeline.support.run_directory import RunDirectory
-from pipeline.training.checkpoints import Checkpoints, Progress
+from pipeline.training.averaging import averaged_weights
+from pipeline.training.budget import updates_within
+from pipeline.training.checkpoints import Checkpoints, Progress, Recent
 from pipeline.training.corpus import TrainingCorpus
+from pipeline.training.diagnosis import IN_A_ROW, not_finite
 from pipeline.training.display import Display
-from pipeline.training.history import write_history
+from pipeline.training.history import History, Row
+from pipeline.training.interruption import deferred_signals
+from pipeline.training.schedule import learning_rate
+from pipeline.training.step import state_of, taken_back, update
 from pipeline.training.validation import Validation, Validator
 
 
@@ -33,7 +33,9 @@ class Trainer:
     """Trains a compiled model on a corpus, from where its last checkpoint stands.
 
     Keras's `fit` counts in epochs and cannot begin in the middle of one; a training that may be killed at any moment must. So the
-    loop is ours, and the update is Keras's `train_on_batch`, the same on every backend.
+    loop is ours, and the update is Keras's `train_on_batch`, the same on every backend. What an update depends on is in `Progress`
+    and in the model's and the optimizer's variables, and all of it is in the checkpoint: a training that was killed goes on to the
+    same numbers, to the last digit, as one that was not (on the same machine, backend and versions).
 
     Args:
         model: compiled.
@@ -56,23 +58,20 @@ class Trainer:
         self._model, self._corpus, self._validator = model, corpus, validator
         self._checkpoints, self._settings, self._run = checkpoints, config.training, run
         self._tokenizer = tokenizer
-        self.total = corpus.batches_an_epoch * self._settings.epochs
-        validations = min(self._settings.validations, self.total)
-        self._validate_at = {round(self.total * (number + 1) / validations) for number in range(validations)}
-        self._board = _tensorboard(model, run) if self._settings.tensorboard else None
+        self._history = History(run, model, config.training.tensorboard)
         self.progress = Progress()
 
     def probe(self) -> float:
-        """Makes one update on the largest batch and takes it back, so that a lack of memory shows at once; gives back its seconds.
+        """Trains on the largest batch and takes it back, so that a lack of memory shows at once; gives back its seconds.
 
         Raises:
             UserError: the memory is too small for it.
         """
         start = time.monotonic()
-        before = [np.asarray(variable) for variable in self._variables()]
         batch = self._corpus.largest()
         try:
-            update(self._model, batch)
+            with taken_back(self._model):
+                update(self._model, batch)
         except Exception as error:  # each backend has its own class for it
             if not isinstance(error, MemoryError) and "exhausted" not in f"{type(error).__name__} {error}".lower():
                 raise
@@ -80,56 +79,50 @@ class Trainer:
                 f"the memory is too small for the largest batch: {len(batch.source_ids)} pairs of {batch.source_ids.shape[1]} source and "
                 f"{batch.target_ids.shape[1]} target tokens. Lower training.batch_tokens (now {self._settings.batch_tokens})."
             ) from error
-        for variable, value in zip(self._variables(), before, strict=True):
-            variable.assign(value)
         return time.monotonic() - start
 
     def resume(self) -> bool:
         """Goes to the last checkpoint; False if there is none."""
-        progress = self._checkpoints.restore(self._variables())
+        progress = self._checkpoints.restore(state_of(self._model))
         if progress is None:
             return False
         self.progress = progress
         return True
+
+    def begin(self) -> None:
+        """Settles how many updates a new training has: those of its epochs, or as many as its minutes are enough for.
+
+        Raises:
+            UserError: the minutes are too few.
+        """
+        settings = self._settings
+        if settings.minutes is None:
+            self.progress.total = max(1, self._corpus.batches_an_epoch * settings.epochs // settings.accumulate)
+        else:
+            batches = (batch for _, _, batch in self._corpus.batches(0, 0))
+            self.progress.total = updates_within(settings, self._model, batches, self._validator)
 
     def train(self) -> None:
         """Trains to the end, or until patience is at its end.
 
         Raises:
             KeyboardInterrupt: Ctrl-C or a termination signal came; the state is saved first.
-            UserError: the loss is not a number any more.
+            UserError: losses or gradients are no finite numbers any more.
         """
         progress = self.progress
+        validations = min(self._settings.validations, progress.total)
+        validate_at = {round(progress.total * (number + 1) / validations) for number in range(validations)}
+        batches = self._corpus.batches(progress.epoch, progress.batch)
         saved = time.monotonic()
-        with _deferred_signals() as stop, Display(self.total, progress.update) as display:
-            began, earlier = time.monotonic(), progress.seconds
-            speed = _Speed(progress.tokens)
-            for epoch, number, batch in self._corpus.batches(progress.epoch, progress.batch):
-                if progress.update >= self.total or self._out_of_patience():
-                    break
-                loss = update(self._model, batch)
-                if not math.isfinite(loss):
-                    raise UserError(
-                        f"the loss of update {progress.update + 1} is {loss}. Lower training.learning_rate or training.clip_norm, or set "
-                        f"training.precision to float32; the last good state is in {self._checkpoints.folder}."
-                    )
-                progress.update += 1
-                progress.epoch, progress.batch = epoch, number + 1
-                progress.loss_sum += loss * batch.target_tokens
-                progress.tokens += batch.target_tokens
-                progress.seconds = earlier + time.monotonic() - began
-                fraction = self._corpus.fraction(epoch, number + 1)
-                display.update(progress.update, fraction, progress.loss_sum / progress.tokens, speed.since_reset(progress.tokens))
-                due = progress.update in self._validate_at
+        with deferred_signals() as stop, Display(progress.total, progress.update) as display:
+            while progress.update < progress.total and not self._out_of_patience():
+                self._update(batches)
+                display.updated(progress, self._corpus.fraction(progress.epoch, progress.batch))
+                due = progress.update in validate_at
                 if due:
-                    start = time.monotonic()
-                    validation = self._validator()
-                    progress.seconds = earlier + time.monotonic() - began
-                    row = self._record(validation, fraction, speed.since_reset(progress.tokens, start))
-                    display.validated(row, validation, time.monotonic() - start)
-                    speed = _Speed(0)
+                    self._validate(display)
                 if due or stop.is_set() or time.monotonic() - saved > self._settings.save_minutes * 60:
-                    self._checkpoints.save(self._variables(), progress)
+                    self._checkpoints.save(state_of(self._model), progress)
                     saved = time.monotonic()
                 if stop.is_set():
                     say(f"saved at update {progress.update:,}")
@@ -139,86 +132,90 @@ class Trainer:
         """Removes the checkpoints: a finished training does not go on."""
         self._checkpoints.clear()
 
-    def _record(self, validation: Validation, fraction: float, tokens_per_second: float) -> dict[str, float]:
-        """Adds a row to the history and keeps the weights if they are the best so far."""
+    def _update(self, batches: Iterator[tuple[int, int, Batch]]) -> None:
+        """One update of the weights, from as many batches as the settings accumulate."""
+        start = time.monotonic()
+        progress, recent, optimizer = self.progress, self.progress.recent, self._model.optimizer
+        optimizer.learning_rate = self._learning_rate(progress.update + 1)
+        for _ in range(self._settings.accumulate):
+            progress.epoch, number, batch = next(batches)
+            progress.batch = number + 1
+            self._learn(batch)
+        progress.update += 1
+        norm = float(np.asarray(optimizer.gradient_norm))
+        if math.isfinite(norm):
+            recent.updates += 1
+            recent.norm += norm
+            recent.norm_max = max(recent.norm_max, norm)
+        seconds = time.monotonic() - start
+        progress.seconds += seconds
+        recent.seconds += seconds
+
+    def _learn(self, batch: Batch) -> None:
+        """Trains on one batch, or counts it among those that were left out."""
+        progress, recent, optimizer = self.progress, self.progress.recent, self._model.optimizer
+        skipped = int(np.asarray(optimizer.skipped))
+        loss = update(self._model, batch)
+        if math.isfinite(loss) and int(np.asarray(optimizer.skipped)) == skipped:
+            progress.in_a_row = 0
+            recent.loss += loss * batch.target_tokens
+            recent.tokens += batch.target_tokens
+            return
+        progress.in_a_row += 1
+        recent.skipped += 1
+        if progress.in_a_row == IN_A_ROW:
+            raise not_finite(self._model, self._tokenizer, self._settings, batch, loss, progress)
+
+    def _validate(self, display: Display) -> None:
+        """Validates, keeps the weights if they are the best so far, and adds a row to the history."""
+        start = time.monotonic()
         progress = self.progress
-        value = validation.bleu if self._settings.monitor == "bleu" else -validation.loss
-        best = progress.best is None or value > progress.best
-        row = {
+        with averaged_weights(self._model):
+            validation = self._validator()
+            # Early translations all score 0 BLEU: among equals the loss decides.
+            value = [validation.bleu, -validation.loss] if self._settings.monitor == "bleu" else [-validation.loss]
+            best = progress.best is None or value > progress.best
+            if best:
+                keep_weights(self._model, self._tokenizer, self._run)
+        seconds = time.monotonic() - start
+        progress.seconds += seconds
+        progress.rows.append(self._row(validation, best))
+        self._count(value, best)
+        progress.recent = Recent()
+        self._history.write(progress.rows)
+        display.validated(progress.rows[-1], validation, seconds)
+
+    def _row(self, validation: Validation, best: bool) -> Row:
+        progress, recent = self.progress, self.progress.recent
+        return {
             "update": progress.update,
-            "epoch": fraction,
+            "epoch": self._corpus.fraction(progress.epoch, progress.batch),
             "seconds": progress.seconds,
-            "learning_rate": float(self._model.optimizer.learning_rate),
-            "tokens_per_second": tokens_per_second,
-            "train_loss": progress.loss_sum / progress.tokens,
+            "learning_rate": self._learning_rate(progress.update),
+            "tokens_per_second": recent.tokens / recent.seconds,
+            "train_loss": recent.loss / recent.tokens if recent.tokens else math.nan,
+            "gradient_norm": recent.norm / recent.updates if recent.updates else math.nan,
+            "gradient_norm_max": recent.norm_max,
+            "skipped": recent.skipped,
             "validation_loss": validation.loss,
             "perplexity": validation.perplexity,
             "bleu": validation.bleu,
-            "best": float(best),
+            "best": int(best),
         }
+
+    def _count(self, value: list[float], best: bool) -> None:
+        """What patience and the learning rate's plateaus go by."""
+        progress = self.progress
         if best:
-            progress.best, progress.best_update, progress.waited = value, progress.update, 0
-            keep_weights(self._model, self._tokenizer, self._run)
-        else:
-            progress.waited += 1
-        progress.rows.append(row)
-        progress.loss_sum, progress.tokens = 0.0, 0
-        write_history(self._run.history, progress.rows)
-        if self._board is not None:
-            self._board.on_epoch_end(progress.update, {key: value for key, value in row.items() if key not in ("update", "best")})
-        return row
+            progress.best, progress.best_update, progress.waited, progress.plateau_waited = value, progress.update, 0, 0
+            return
+        progress.waited += 1
+        progress.plateau_waited += 1
+        if progress.plateau_waited == self._settings.plateau_patience:
+            progress.plateaus, progress.plateau_waited = progress.plateaus + 1, 0
+
+    def _learning_rate(self, update: int) -> float:
+        return learning_rate(self._settings, update, self.progress.total, self.progress.plateaus)
 
     def _out_of_patience(self) -> bool:
         return self._settings.patience is not None and self.progress.waited >= self._settings.patience
-
-    def _variables(self) -> list[Any]:
-        return [*self._model.variables, *self._model.optimizer.variables]
-
-
-def update(model: Seq2Seq, batch: Batch) -> float:
-    """One update of the weights; gives back the loss of its batch, nats a token."""
-    model.reset_metrics()  # else Keras gives a running mean
-    return float(model.train_on_batch(batch.inputs, batch.target_ids))
-
-
-class _Speed:
-    """Target tokens a second since it was made."""
-
-    def __init__(self, tokens: int) -> None:
-        self._tokens, self._start = tokens, time.monotonic()
-
-    def since_reset(self, tokens: int, now: float | None = None) -> float:
-        return (tokens - self._tokens) / max((now or time.monotonic()) - self._start, 1e-6)
-
-
-@contextmanager
-def _deferred_signals() -> Iterator[threading.Event]:
-    """Ctrl-C and SIGTERM set an event instead of breaking an update in two; a second Ctrl-C breaks it all the same."""
-    stop = threading.Event()
-
-    def ask(number: int, frame: FrameType | None) -> None:
-        if stop.is_set():
-            raise KeyboardInterrupt
-        stop.set()
-        say("stopping after this update; the state is saved first. Ctrl-C again loses what came after the last checkpoint.")
-
-    if threading.current_thread() is not threading.main_thread():
-        yield stop
-        return
-    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield stop
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-def _tensorboard(model: Seq2Seq, run: RunDirectory) -> keras.callbacks.Callback:
-    try:
-        import tensorboard  # noqa: F401  Keras's callback fails late, and without saying what to install
-    except ImportError:
-        raise UserError("training.tensorboard needs a package more: pip install tensorboard") from None
-    callback = keras.callbacks.TensorBoard(log_dir=str(run.root / "tensorboard"), write_graph=False)
-    callback.set_model(model)
-    callback.on_train_begin()
-    return callback

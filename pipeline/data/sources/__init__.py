@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from pipeline.configuration.schema import AnySource, FilesSource, HubSource, PackageSource
+from pipeline.configuration.schema_data import AnySource, FilesSource, HubSource, PackageSource
 from pipeline.data.sources.files import read_files
 from pipeline.data.sources.hub import read_hub
 from pipeline.data.sources.package import read_package

@@ -6,7 +6,7 @@ import itertools
 from collections.abc import Iterator
 from pathlib import Path
 
-from pipeline.configuration.schema import FilesSource
+from pipeline.configuration.schema_data import FilesSource
 from pipeline.data.sources.bilingual import read_po, read_tmx, read_xliff
 from pipeline.data.sources.lines import read_lines
 from pipeline.data.sources.pair import Pair

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from pipeline.configuration.schema import HubSource
+from pipeline.configuration.schema_data import HubSource
 from pipeline.data.sources.pair import Pair
 from pipeline.support.console import say
 from pipeline.support.errors import UserError

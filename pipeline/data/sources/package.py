@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from pipeline.configuration.schema import PackageSource
+from pipeline.configuration.schema_data import PackageSource
 from pipeline.data.sources.pair import Pair
 from pipeline.data.sources.wheels import fetch_wheel
 from pipeline.support.errors import UserError

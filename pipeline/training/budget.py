@@ -1,0 +1,64 @@
+"""A budget of time instead of epochs: how many updates this machine makes of it."""
+
+from __future__ import annotations
+
+import itertools
+import statistics
+import time
+from collections.abc import Callable, Iterator
+
+from pipeline.configuration.schema import Training
+from pipeline.data.batches import Batch
+from pipeline.model.seq2seq import Seq2Seq
+from pipeline.support.errors import UserError
+from pipeline.training.step import taken_back, update
+
+# Batches: the first ones compile; the others are enough for their lengths to even out.
+WARM_UP = 6
+MEASURED = 30
+# At most this share of the budget is spent on measuring updates.
+_SHARE = 0.05
+
+
+def updates_within(settings: Training, model: Seq2Seq, batches: Iterator[Batch], validate: Callable[[], object]) -> int:
+    """The updates for which `settings.minutes` are enough, with the time that measuring takes and the validations.
+
+    Some real batches are trained on, and the model is validated twice, for the first time compiles; nothing of it stays.
+
+    Args:
+        settings: with `minutes`.
+        model: compiled.
+        batches: the ones that training begins with.
+        validate: validates the model. One that has learnt nothing does not end its sentences, so later validations take less.
+
+    Raises:
+        UserError: a validation and an update take longer than that.
+    """
+    assert settings.minutes is not None
+    budget = settings.minutes * 60
+    start = time.monotonic()
+    with taken_back(model):
+        for batch in itertools.islice(batches, WARM_UP):
+            update(model, batch)
+        an_update = settings.accumulate * _seconds_a_batch(model, batches, _SHARE * budget)
+        validate()  # compiles
+        before = time.monotonic()
+        validate()
+        a_validation = time.monotonic() - before
+    left = budget - (time.monotonic() - start)
+    updates = int((left - settings.validations * a_validation) / an_update)
+    if updates < settings.validations:
+        raise UserError(
+            f"training.minutes = {settings.minutes:g} is too short: an update takes {an_update:.2g} s, and each of training.validations = "
+            f"{settings.validations} takes {a_validation:.2g} s. Raise it, or lower training.validations or training.validation_sentences."
+        )
+    return updates
+
+
+def _seconds_a_batch(model: Seq2Seq, batches: Iterator[Batch], at_most: float) -> float:
+    seconds: list[float] = []
+    while len(seconds) < MEASURED and sum(seconds) < at_most:
+        start = time.monotonic()
+        update(model, next(batches))
+        seconds.append(time.monotonic() - start)
+    return statistics.mean(seconds)
