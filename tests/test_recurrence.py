@@ -194,6 +194,23 @@ def test_padding_has_no_influence(cell: str, layer_norm: bool) -> None:
     np.testing.assert_allclose(outputs[0, :3], layer(inputs[:1, :3])[0], atol=1e-6)
 
 
+@every_cell
+@with_and_without_norm
+def test_gradients_are_those_without_padding_however_much_of_it_there_is(cell: str, layer_norm: bool) -> None:
+    layer = layer_of(cell, bidirectional=True, layer_norm=layer_norm)
+    inputs = tf.constant(np.random.default_rng(1).normal(size=(1, 3, E)), tf.float32)
+
+    def gradients(padding: int) -> list[np.ndarray]:
+        mask = np.arange(3 + padding) < np.array([[3]])
+        with tf.GradientTape() as tape:
+            outputs = layer(tf.pad(inputs, [[0, 0], [0, padding], [0, 0]]), token_mask=mask)[:, :3]
+            weighed = tf.reduce_sum(outputs * tf.random.stateless_normal(tf.shape(outputs), seed=[1, 2]))
+        return tape.gradient(weighed, [weight.value for weight in layer.weights])
+
+    for weight, one, other in zip(layer.weights, gradients(0), gradients(100), strict=True):
+        np.testing.assert_allclose(one, other, **CLOSE, err_msg=weight.path)
+
+
 # --- initialisation ---------------------------------------------------------------------------------------------------
 
 

@@ -20,7 +20,13 @@ _EPSILON = 1e-5
 
 
 def run_sequence(
-    cell: Cell, inputs: Tensor, initial: Tensor, kernel: Tensor, scale: Tensor | None = None, precision: str = "float32"
+    cell: Cell,
+    inputs: Tensor,
+    initial: Tensor,
+    kernel: Tensor,
+    scale: Tensor | None = None,
+    mask: Tensor | None = None,
+    precision: str = "float32",
 ) -> Tensor:
     """What a cell shows at every step of a sequence.
 
@@ -30,6 +36,8 @@ def run_sequence(
         initial: [..., B, n D] the state before the first step.
         kernel: [..., D, G D] U; leading axes run independent cells side by side (the two directions of an encoder).
         scale: [..., 1, G D] of layer normalisation: the cell then sees `normalise(h_{t-1} U)` times this. Without it, h_{t-1} U.
+        mask: [T, ..., B, 1], 1 at real tokens and 0 at padding, through which no gradient passes: where padding comes first, that
+            would be divided by the deviation of a state of zeros, step after step.
         precision: of the matrix products.
 
     Returns:
@@ -50,7 +58,7 @@ def run_sequence(
 
         def gradients(*arguments: Tensor, upstream: Tensor | None = None, **_: Any) -> tuple[Tensor, ...]:
             of_outputs = arguments[0] if upstream is None else upstream  # PyTorch gives it by name, the others do not
-            return _through_time(cell, of_outputs, inputs, initial, kernel, scale, states, precision)
+            return _through_time(cell, of_outputs, inputs, initial, kernel, scale, mask, states, precision)
 
         return states[..., :units], gradients
 
@@ -88,6 +96,7 @@ def _through_time(
     initial: Tensor,
     kernel: Tensor,
     scale: Tensor | None,
+    mask: Tensor | None,
     states: Tensor,
     precision: str,
 ) -> tuple[Tensor, ...]:
@@ -100,6 +109,7 @@ def _through_time(
     products = matmul(shown, kernel, precision)
     normalised, factor = (products, None) if scale is None else normalise(products, cell.gates)
     factors, extra = cell.linearise(inputs, normalised if scale is None else normalised * scale, previous)
+    factors = factors if mask is None else factors * mask
     transposed = ops.cast(ops.swapaxes(kernel, -1, -2), precision)
 
     def of_raw_products(of_products: Tensor, normalised: Tensor, factor: Tensor | None) -> Tensor:

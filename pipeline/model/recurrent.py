@@ -89,11 +89,12 @@ class Recurrent(keras.layers.Layer):
         Returns:
             outputs [B, T, output_size].
         """
-        gates = self.project(inputs)
+        gates = ops.transpose(self.project(inputs), (1, 0, 2))  # --> [T, B, directions * G D]
+        mask = None
         if token_mask is not None:
-            gates = gates * ops.cast(token_mask, "float32")[..., None]
-        gates = ops.transpose(gates, (1, 0, 2))  # --> [T, B, directions * G D]
-        return self._both(gates) if self.bidirectional else self._forward(gates, initial)
+            mask = ops.transpose(ops.cast(token_mask, "float32"))[..., None]
+            gates = gates * mask
+        return ops.transpose(self._both(gates, mask) if self.bidirectional else self._run(gates, initial, mask), (1, 0, 2))
 
     def step(self, inputs: Tensor, state: Tensor) -> Tensor:
         """One step forward: inputs [..., X], state [..., state_size] -> the next state; its first D numbers are the output."""
@@ -107,21 +108,18 @@ class Recurrent(keras.layers.Layer):
         blocks = self.kernel.shape[-1] // self.units
         return normalise(matmul(inputs, self.kernel, self.precision), blocks)[0] * self.input_scale + self.bias
 
-    def _forward(self, gates: Tensor, initial: Tensor | None) -> Tensor:
-        if initial is None:
-            initial = self._zeros(gates)
-        return ops.transpose(self._run(gates, initial), (1, 0, 2))
-
-    def _both(self, gates: Tensor) -> Tensor:
+    def _both(self, gates: Tensor, mask: Tensor | None) -> Tensor:
         forward, backward = ops.split(gates, 2, axis=-1)
         gates = ops.stack([forward, ops.flip(backward, axis=0)], axis=1)  # --> [T, 2, B, G D]
-        forward, backward = ops.unstack(self._run(gates, self._zeros(gates)), 2, axis=1)
-        return ops.transpose(ops.concatenate([forward, ops.flip(backward, axis=0)], axis=-1), (1, 0, 2))
+        mask = None if mask is None else ops.stack([mask, ops.flip(mask, axis=0)], axis=1)
+        forward, backward = ops.unstack(self._run(gates, None, mask), 2, axis=1)
+        return ops.concatenate([forward, ops.flip(backward, axis=0)], axis=-1)
 
-    def _run(self, gates: Tensor, initial: Tensor) -> Tensor:
+    def _run(self, gates: Tensor, initial: Tensor | None, mask: Tensor | None) -> Tensor:
         # Tensors, not variables: TensorFlow, run eagerly, takes a variable in a custom gradient for one that was not passed in.
         scale = ops.copy(self.recurrent_scale) if self.layer_norm else None
-        return run_sequence(self.cell, gates, initial, ops.copy(self.recurrent_kernel), scale, self.precision)
+        initial = self._zeros(gates) if initial is None else initial
+        return run_sequence(self.cell, gates, initial, ops.copy(self.recurrent_kernel), scale, mask, self.precision)
 
     def _zeros(self, gates: Tensor) -> Tensor:
         first = ops.zeros_like(gates[0, ..., : self.units])
