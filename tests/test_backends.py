@@ -52,7 +52,7 @@ def results(model) -> dict[str, np.ndarray]:
 
     model.compile(optimizer=keras.optimizers.SGD(1.0))
     found["loss"] = np.array(model.train_on_batch(inputs, target_ids))
-    return found | {f"{number} {weight.path}": ops.convert_to_numpy(weight.value) for number, weight in enumerate(model.trainable_weights)}
+    return found | {f"{number} {weight.name}": ops.convert_to_numpy(weight.value) for number, weight in enumerate(model.trainable_weights)}
 
 
 def main(folder: Path) -> None:
