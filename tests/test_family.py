@@ -79,7 +79,6 @@ def name_of(changes: Settings) -> str:
     return ",".join(flat or map(str, changes))
 
 
-every_architecture = pytest.mark.parametrize("changes", FAMILY, ids=name_of)
 # One of each kind for a quick run; the rest with the slow ones.
 architectures = pytest.mark.parametrize(
     "changes",
@@ -131,7 +130,7 @@ def test_it_trains_is_kept_and_fits_a_phone(changes: Settings, tmp_path: Path) -
         np.testing.assert_allclose(found["score"], score, **CLOSE)
 
 
-@every_architecture
+@architectures
 def test_step_by_step_is_teacher_forcing(changes: Settings) -> None:
     """K hypotheses a sentence, all different, one token at a time: the logits of reading each as a reference."""
     model = model_of(changes)
@@ -150,7 +149,7 @@ def test_step_by_step_is_teacher_forcing(changes: Settings) -> None:
             np.testing.assert_allclose(np.sum(weights, axis=-1), 1.0, atol=1e-6)
 
 
-@every_architecture
+@architectures
 def test_padding_changes_nothing(changes: Settings) -> None:
     model = model_of(changes)
     inputs, target_ids = pairs()
