@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline.configuration import Config
-from pipeline.support.console import add_set_argument, config_and_run, guarded, say
+from pipeline.support.console import add_ensemble_argument, add_set_argument, config_and_run, guarded, say
 from pipeline.support.errors import UserError
 from pipeline.support.files import read_json, sha256, write_json
 from pipeline.support.run_directory import SPLITS, RunDirectory
@@ -133,14 +133,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--run", metavar="RUN", help="folder of a run, such as artifacts/quickstart")
     add_set_argument(parser)
-    parser.add_argument(
-        "--ensemble",
-        nargs="+",
-        action="extend",
-        default=[],
-        metavar="RUN",
-        help="further runs that translate together with --run: their probabilities are averaged; the scores are shown, not stored",
-    )
+    add_ensemble_argument(parser, "; the scores are shown, not stored")
     parser.add_argument(
         "--tokenized-bleu",
         action="store_true",

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from pipeline.configuration import Config
-from pipeline.support.console import add_run_arguments, config_and_run, guarded, say
+from pipeline.support.console import add_ensemble_argument, add_run_arguments, config_and_run, guarded, say
 from pipeline.support.errors import UserError
 from pipeline.support.files import replacing
 from pipeline.support.run_directory import RunDirectory
@@ -39,14 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     add_run_arguments(parser)
     parser.add_argument("file", nargs="?", metavar="FILE", type=Path, help="UTF-8 text, a sentence a line (default: standard input)")
     parser.add_argument("--output", metavar="FILE", type=Path, help="write here instead of to standard output, whole or not at all")
-    parser.add_argument(
-        "--ensemble",
-        nargs="+",
-        action="extend",
-        default=[],
-        metavar="RUN",
-        help="further runs that translate together with --run: their probabilities are averaged (FILE goes before this option)",
-    )
+    add_ensemble_argument(parser, " (FILE goes before this option)")
     parser.add_argument("--beam", metavar="K", help="the same as --set decoding.beam_size=K; 1 is fastest")
     options = parser.parse_args(arguments)
     if options.beam is not None:

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from pipeline.model.attention import Attention, masked_softmax
+from pipeline.model.attention import Attention
 from pipeline.model.attention_kinds import ATTENTIONS
+from pipeline.model.masking import masked_softmax
 
 B, T, S = 3, 4, 6
 D = H = 8

@@ -7,12 +7,10 @@ from typing import Any
 import keras
 from keras import ops
 
+from pipeline.model.masking import masked_softmax
 from pipeline.model.precision import matmul
 
 Tensor = Any
-
-# Added to the score of padding: exp() of it is exactly 0 in float32, so padding gets no weight at all.
-NEVER = -1e9
 
 
 class Attention(keras.layers.Layer):
@@ -113,12 +111,3 @@ class AdditiveAttention(Attention):
         """See `Attention.scores`."""
         direction = self.direction * (self.scale * ops.rsqrt(ops.sum(ops.square(self.direction))))
         return ops.squeeze(matmul(self.compared(query, keys, covered), ops.expand_dims(direction, 1), "float32"), -1)
-
-
-def masked_softmax(scores: Tensor, mask: Tensor) -> Tensor:
-    """Softmax over the last axis of scores [..., S] where `mask`, which broadcasts to them, is True; exactly 0 elsewhere.
-
-    Where nothing is True, all is 0.
-    """
-    real = ops.cast(mask, "float32")
-    return ops.softmax(scores + (1.0 - real) * NEVER, axis=-1) * real

@@ -8,6 +8,7 @@ import keras
 from keras import ops
 
 from pipeline.model.initialization import Initialization
+from pipeline.model.masking import masked_mean
 from pipeline.model.precision import matmul
 
 Tensor = Any
@@ -44,9 +45,7 @@ class MeanBridge(Bridge):
 
     def call(self, memory: Tensor, summary: Tensor, memory_mask: Tensor) -> Tensor:
         """See `Bridge.call`."""
-        real = ops.cast(memory_mask, "float32")[..., None]
-        mean = ops.sum(memory * real, axis=1) / ops.maximum(ops.sum(real, axis=1), 1.0)
-        return super().call(memory, mean, memory_mask)
+        return super().call(memory, masked_mean(memory, memory_mask), memory_mask)
 
 
 class ZeroBridge(Bridge):

@@ -6,7 +6,8 @@ from typing import Any
 
 from keras import ops
 
-from pipeline.model.attention import AdditiveAttention, masked_softmax
+from pipeline.model.attention import AdditiveAttention
+from pipeline.model.masking import masked_softmax
 from pipeline.model.precision import matmul
 
 Tensor = Any

@@ -8,11 +8,11 @@ import keras
 from keras import ops
 
 from pipeline.model.initialization import Initialization
+from pipeline.model.masking import masked_mean, masked_softmax
 from pipeline.model.precision import matmul
 
 Tensor = Any
 
-_NEVER = -1e9
 _EPSILON = 1e-5
 
 
@@ -77,13 +77,10 @@ class SelfAttentionEncoder(keras.layers.Layer):
             memory [B, S, H]; summary [B, H], the mean of the memory over real tokens.
         """
         values = self.input_dropout(embedded + positions(ops.shape(embedded)[1], self.memory_size), training=training)
-        never = ops.where(token_mask, 0.0, _NEVER)[:, None, None, :]
         for block in self.blocks:
-            values = block(values, never, training=training)
+            values = block(values, token_mask, training=training)
         values = self.norm(values)
-        real = ops.cast(token_mask, "float32")[..., None]
-        summary = ops.sum(values * real, axis=1) / ops.maximum(ops.sum(real, axis=1), 1.0)
-        return self.output_dropout(values, training=training), summary
+        return self.output_dropout(values, training=training), masked_mean(values, token_mask)
 
 
 class SelfAttentionBlock(keras.layers.Layer):
@@ -111,20 +108,20 @@ class SelfAttentionBlock(keras.layers.Layer):
             norm.build((None, None, units))
         self.built = True
 
-    def call(self, values: Tensor, never: Tensor, training: bool = False) -> Tensor:
-        """values [B, S, H]; never [B, 1, 1, S], added to the scores: 0 at real tokens, very negative at padding -> [B, S, H]."""
-        attended = self._attend(self.norms[0](values), never)
+    def call(self, values: Tensor, token_mask: Tensor, training: bool = False) -> Tensor:
+        """values [B, S, H]; token_mask [B, S] bool, True at real tokens -> [B, S, H]."""
+        attended = self._attend(self.norms[0](values), token_mask)
         values = values + self.dropouts[0](matmul(attended, self.join_kernel, self.precision, self.biases[0]), training=training)
         inner = ops.relu(matmul(self.norms[1](values), self.widen_kernel, self.precision, self.biases[1]))
         return values + self.dropouts[1](matmul(inner, self.narrow_kernel, self.precision, self.biases[2]), training=training)
 
-    def _attend(self, values: Tensor, never: Tensor) -> Tensor:
+    def _attend(self, values: Tensor, token_mask: Tensor) -> Tensor:
         length, size = ops.shape(values)[1], self.units // self.heads
         joined = matmul(values, self.attend_kernel, self.precision)
         heads = ops.transpose(ops.reshape(joined, (-1, length, 3 * self.heads, size)), (0, 2, 1, 3))  # --> [B, 3 heads, S, size]
         queries, keys, contents = ops.split(heads, 3, axis=1)
-        scores = ops.matmul(queries * size**-0.5, ops.transpose(keys, (0, 1, 3, 2))) + never
-        contexts = ops.matmul(ops.softmax(scores, axis=-1), contents)
+        scores = ops.matmul(queries * size**-0.5, ops.transpose(keys, (0, 1, 3, 2)))
+        contexts = ops.matmul(masked_softmax(scores, token_mask[:, None, None, :]), contents)
         return ops.reshape(ops.transpose(contexts, (0, 2, 1, 3)), (-1, length, self.units))
 
 

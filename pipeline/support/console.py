@@ -74,6 +74,12 @@ def add_set_argument(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_ensemble_argument(parser: argparse.ArgumentParser, note: str) -> None:
+    """--ensemble RUN ...; `note` says what is particular to the command."""
+    about = f"further runs that translate together with --run: their probabilities are averaged{note}"
+    parser.add_argument("--ensemble", nargs="+", action="extend", default=[], metavar="RUN", help=about)
+
+
 def config_and_run(options: argparse.Namespace) -> tuple[Config, RunDirectory]:
     """What the options of `add_config_arguments` or `add_run_arguments` name."""
     if getattr(options, "run", None) is not None:
