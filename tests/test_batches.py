@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import itertools
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from datasets import Dataset
 
+from pipeline.configuration import Config
 from pipeline.data.batches import EncodedPairs, encode_split, pad, plan_epoch
 from pipeline.data.subwords import BOS, EOS, PAD
+from pipeline.training.corpus import TrainingCorpus
 
 
 def realistic(count: int) -> EncodedPairs:
@@ -172,3 +175,20 @@ def test_sampling_follows_its_seed() -> None:
         return encode_split(TABLE, TOKENIZER, sampling=(0.5, 0.1), seed=seed).batch(np.arange(4)).source_ids.tolist()
 
     assert ids(1) == ids(1) != ids(2)
+
+
+def test_sampled_segmentations_are_grouped_by_their_own_lengths() -> None:
+    """Sentences of equal length, half of which are cut in twice as many pieces: grouped by plain length, a quarter would be padding."""
+
+    class Halves(Characters):
+        def sample(self, texts: list[str], share: float, alpha: float, generator) -> list[list[int]]:
+            return [ids * generator.choice((1, 2)) for ids in self.encode(texts)]
+
+    texts = ["abcdefghij"] * 400
+    table = Dataset.from_dict({"source": texts, "target": texts, "weight": [1.0] * 400})
+    config = Config(name="x", tokenizer={"sampling": 1.0}, training={"batch_tokens": 200})
+    corpus = TrainingCorpus(table, SimpleNamespace(source=Halves(), target=Halves()), config)
+    batches = [batch for epoch, _, batch in itertools.takewhile(lambda item: item[0] == 0, corpus.batches(0, 0))]
+    assert sum(len(batch.target_ids) for batch in batches) == 400
+    cells = sum(batch.target_ids.size for batch in batches)
+    assert sum(batch.target_tokens for batch in batches) > 0.97 * cells

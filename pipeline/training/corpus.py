@@ -73,9 +73,10 @@ class TrainingCorpus:
 
     def largest(self) -> Batch:
         """The batch of the first epoch that needs the most memory: the most attention cells, B x S x T."""
-        source, target = self._plain.source_lengths, self._plain.target_lengths
+        pairs = self._sampled(0)
+        source, target = pairs.source_lengths, pairs.target_lengths
         indices = max(self._plan(0), key=lambda chosen: len(chosen) * source[chosen].max() * target[chosen].max())
-        return self._sampled(0).batch(indices, self._config.training.pad_multiple)
+        return pairs.batch(indices, self._config.training.pad_multiple)
 
     def batches(self, epoch: int, first: int) -> Iterator[tuple[int, int, Batch]]:
         """Endless: (epoch, number within it, batch), beginning with batch `first` of `epoch`."""
@@ -91,8 +92,8 @@ class TrainingCorpus:
         return epoch + min(1.0, batch / self.batches_an_epoch)
 
     def _plan(self, epoch: int) -> list[NDArray[np.int64]]:
-        # Made from the plain segmentation, with sub-word sampling too: then a sentence's sampled length does not move it elsewhere.
-        return plan_epoch(self._plain, self._config.training.batch_tokens, self._seed(epoch), self._kept, self._weights)
+        # Of the lengths as they are sampled: grouped by those of the plain segmentation, a third of a batch would be padding.
+        return plan_epoch(self._sampled(epoch), self._config.training.batch_tokens, self._seed(epoch), self._kept, self._weights)
 
     def _sampled(self, epoch: int) -> EncodedPairs:
         settings = self._config.tokenizer
