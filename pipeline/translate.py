@@ -40,25 +40,37 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("file", nargs="?", metavar="FILE", type=Path, help="UTF-8 text, a sentence a line (default: standard input)")
     parser.add_argument("--output", metavar="FILE", type=Path, help="write here instead of to standard output, whole or not at all")
     add_ensemble_argument(parser, " (FILE goes before this option)")
+    parser.add_argument(
+        "--begin", metavar="FILE", type=Path, help="how the translation of each line begins, line by line; empty where that is open"
+    )
+    parser.add_argument(
+        "--best",
+        metavar="N",
+        help="N translations of each line, the best first: number of the line, score and translation, tabs between them; the same as "
+        "--set decoding.best=N",
+    )
     parser.add_argument("--beam", metavar="K", help="the same as --set decoding.beam_size=K; 1 is fastest")
     options = parser.parse_args(arguments)
     if options.beam is not None:
         options.overrides.append(f"decoding.beam_size={options.beam}")
+    if options.best is not None:
+        options.overrides.append(f"decoding.best={options.best}")
 
     def command() -> int:
         config, run = config_and_run(options)
         others = [RunDirectory.existing(other) for other in options.ensemble]
-        if options.file is None and options.output is None and sys.stdin.isatty():
+        if options.file is None and options.output is None and options.begin is None and sys.stdin.isatty():
             talk(load(run, config, *others), config)
             return 0
         with contextlib.ExitStack() as stack:
             source = stack.enter_context(_open_input(options.file))
+            begun = None if options.begin is None else stack.enter_context(_open_input(options.begin))
             translator = load(run, config, *others)
             output = stack.enter_context(_open_output(options.output))
             batches = read_batches(source, config.decoding.batch_sentences)
             if options.output is not None:
                 batches = stack.enter_context(_progress(batches))
-            translate_lines(translator, batches, output)
+            translate_lines(translator, batches, output, begun, numbered=options.best is not None)
         return 0
 
     return guarded(command)
@@ -71,8 +83,25 @@ def load(run: RunDirectory, config: Config, *others: RunDirectory) -> TextTransl
     return TextTranslator.load(run, config, *others)
 
 
-def translate_lines(translator: TextTranslator, batches: Iterable[list[bytes]], output: BinaryIO) -> None:
-    """Writes a translated line for each line of `batches`, flushed after each batch; what was odd is told on stderr."""
+def translate_lines(
+    translator: TextTranslator,
+    batches: Iterable[list[bytes]],
+    output: BinaryIO,
+    begun: BinaryIO | None = None,
+    numbered: bool = False,
+) -> None:
+    """Writes a translated line for each line of `batches`, flushed after each batch; what was odd is told on stderr.
+
+    Args:
+        translator: of lines.
+        batches: of lines with their ends.
+        output: where to.
+        begun: how the translation of each line begins, a line each.
+        numbered: write all translations of a line that there are, each with the line's number and its score before it.
+
+    Raises:
+        UserError: `begun` has fewer lines, or more.
+    """
     first = 1  # number of the batch's first line
 
     def on_long_line(index: int, pieces: int, segments: int) -> None:
@@ -83,10 +112,22 @@ def translate_lines(translator: TextTranslator, batches: Iterable[list[bytes]], 
 
     for batch in batches:
         lines = [decode_line(raw, number) for number, raw in enumerate(batch, start=first)]
-        translations = translator.translate(lines, on_long_line, on_cut_line)
-        output.write("".join(f"{translation}\n" for translation in translations).encode())
+        beginnings = None if begun is None else _as_many(begun, first, len(batch))
+        for number, found in enumerate(translator.alternatives(lines, beginnings, on_long_line, on_cut_line), start=first):
+            shown = [f"{number}\t{one.score:.4f}\t{one.text}" for one in found] if numbered else [found[0].text]
+            output.write("".join(f"{line}\n" for line in shown).encode())
         output.flush()
         first += len(batch)
+    if begun is not None and begun.readline():
+        raise UserError(f"--begin: has more lines than the text, which has {first - 1:,}: they must match line by line.")
+
+
+def _as_many(begun: BinaryIO, first: int, count: int) -> list[str]:
+    """The beginnings of so many lines, from number `first` on."""
+    lines = [decode_line(raw, number) for number, raw in enumerate(itertools.islice(begun, count), start=first)]
+    if len(lines) < count:
+        raise UserError(f"--begin: ends before line {first + len(lines):,} of the text: they must match line by line.")
+    return lines
 
 
 def decode_line(raw: bytes, number: int, warn: Callable[[str], None] = say) -> str:

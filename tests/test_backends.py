@@ -41,14 +41,15 @@ def results(model) -> dict[str, np.ndarray]:
     import keras
     from keras import ops
 
-    from pipeline.decoding.beam_search import Search, beam_search
+    from pipeline.decoding.search import Search
+    from pipeline.decoding.search_model import search_translations
 
     inputs, target_ids = pairs()
     found = {"logits": ops.convert_to_numpy(model.logits(model(inputs)))}
 
-    encoded = model.encode(ops.convert_to_tensor(inputs["source_ids"]))
-    ids, scores = beam_search(lambda tokens, states: model.decode_step(tokens, states, encoded)[:2], encoded.state, Search(3, 6, 0.6))
-    found |= {"ids": ops.convert_to_numpy(ids), "scores": ops.convert_to_numpy(scores)}
+    search = Search(3, 6, 0.6, coverage_penalty=0.2, best=2, min_length_ratio=0.5, max_length_ratio=2.0, no_repeat_ngram=2)
+    translations = search_translations(model, ops.convert_to_tensor(inputs["source_ids"]), search, with_attention=True)
+    found |= {name: ops.convert_to_numpy(value) for name, value in translations._asdict().items()}
 
     model.compile(optimizer=keras.optimizers.SGD(1.0))
     found["loss"] = np.array(model.train_on_batch(inputs, target_ids))

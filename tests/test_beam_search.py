@@ -10,13 +10,20 @@ import pytest
 import tensorflow as tf
 from keras import ops
 
-from pipeline.decoding.beam_search import NEVER, Search, beam_search
+from pipeline.decoding.beam_search import beam_search
+from pipeline.decoding.search import NEVER, Search
 
 BOS, EOS = 2, 3
 LETTERS = {letter: number for number, letter in enumerate("abcdefghijklmnopqrstuvwxyz", start=4)}
 
 # Sums of a few log probabilities in float32.
 CLOSE = {"rtol": 1e-5, "atol": 1e-5}
+
+
+def best(*arguments, **options):
+    """The best translation of each sentence: ids [B, L], scores [B]."""
+    found = beam_search(*arguments, **options)
+    return found.ids[:, 0], found.scores[:, 0]
 
 
 # --- steps that spell -------------------------------------------------------------------------------------------------
@@ -33,7 +40,7 @@ def spelling(*words: str) -> tuple[Callable, np.ndarray]:
         word, written = ops.cast(states[..., 0], "int32"), ops.cast(states[..., 1], "int32")
         following = ops.take(table.ravel(), word * longest + ops.minimum(written, longest - 1))
         logits = (1.0 - ops.one_hot(following, 4 + len(LETTERS))) * NEVER
-        return logits, states + np.array([0.0, 1.0], "float32")
+        return logits, states + np.array([0.0, 1.0], "float32"), None
 
     return step, np.array([[word, 0] for word in range(len(words))], "float32")
 
@@ -47,7 +54,7 @@ def read(ids: Sequence[int]) -> str:
 @pytest.mark.parametrize("beam_size", [1, 2, 5, 40])  # 40: more than there are letters
 def test_words_are_spelt_to_their_end(beam_size: int) -> None:
     step, initial = spelling("gedanke", "a", "", "haus")
-    ids, scores = beam_search(step, initial, Search(beam_size, max_tokens=10, length_penalty=1.0))
+    ids, scores = best(step, initial, Search(beam_size, max_tokens=10, length_penalty=1.0))
     assert [read(row) for row in ids] == ["gedanke.", "a.", ".", "haus."]
     np.testing.assert_allclose(scores, 0.0, atol=1e-5)  # certain: probability 1
 
@@ -56,7 +63,7 @@ def test_words_are_spelt_to_their_end(beam_size: int) -> None:
 @pytest.mark.parametrize("beam_size", [1, 3, 40])  # 40: impossible endings are among the hypotheses, and must not count
 def test_a_word_that_does_not_end_is_cut(beam_size: int, length_penalty: float) -> None:
     step, initial = spelling("donaudampfschiff", "oder", "kurz")
-    ids, scores = beam_search(step, initial, Search(beam_size, max_tokens=14, length_penalty=length_penalty))
+    ids, scores = best(step, initial, Search(beam_size, max_tokens=14, length_penalty=length_penalty))
     assert [read(row) for row in ids] == ["donaudampfschi", "oder.", "kurz."]
     np.testing.assert_allclose(scores, 0.0, atol=1e-5)
 
@@ -69,20 +76,20 @@ def test_the_search_stops_when_nothing_can_win() -> None:
         calls.append(tokens)
         return step(tokens, states)
 
-    beam_search(counted, initial, Search(4, max_tokens=50, length_penalty=1.0))
+    best(counted, initial, Search(4, max_tokens=50, length_penalty=1.0))
     assert len(calls) == len("blau.")
 
 
 def test_what_is_returned() -> None:
     step, initial = spelling("rot", "blau", "lila")
-    ids, scores = beam_search(step, initial, Search(3, max_tokens=8, length_penalty=0.6))
+    ids, scores = best(step, initial, Search(3, max_tokens=8, length_penalty=0.6))
     assert ids.shape == (3, 8) and ids.dtype == tf.int32
     assert scores.shape == (3,) and scores.dtype == tf.float32
 
 
 def test_no_sentence_at_all() -> None:
     step, initial = spelling("rot")
-    ids, scores = beam_search(step, initial[:0], Search(3, max_tokens=8, length_penalty=0.6))
+    ids, scores = best(step, initial[:0], Search(3, max_tokens=8, length_penalty=0.6))
     assert ids.shape == (0, 8) and scores.shape == (0,)
 
 
@@ -95,13 +102,13 @@ def test_length_penalty_lets_the_long_win(length_penalty: float, expected: str) 
         written = states[..., :1]
         ends = a + b * ops.cast(written >= 5, "float32")
         probabilities = first * one("a") * 0.6 + first * one("b") * 0.4 + ends * one(EOS) + (1.0 - first) * (1.0 - ends) * one("b")
-        return ops.log(ops.maximum(probabilities, 1e-30)), states + 1.0
+        return ops.log(ops.maximum(probabilities, 1e-30)), states + 1.0, None
 
     def one(token):
         return np.eye(4 + len(LETTERS), dtype="float32")[LETTERS.get(token, token)]
 
     search = Search(3, max_tokens=9, length_penalty=length_penalty)
-    ids, scores = beam_search(step, np.zeros((1, 1), "float32"), search)
+    ids, scores = best(step, np.zeros((1, 1), "float32"), search)
     assert read(ids[0]) == expected
     probability, length = (0.6, 2) if expected == "a." else (0.4, 6)
     np.testing.assert_allclose(scores[0], np.log(probability) / ((5 + length) / 6) ** length_penalty, rtol=1e-4)
@@ -125,7 +132,7 @@ class RandomNetwork:
 
     def step(self, tokens, states):
         states = ops.tanh(ops.matmul(states, self.recurrent) + ops.take(self.embedding, tokens, axis=0))
-        return ops.matmul(states, self.output) + self.bias, states
+        return ops.matmul(states, self.output) + self.bias, states, None
 
     def numpy_step(self, token: int, state: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """One token of one hypothesis -> log probabilities [V], state."""
@@ -190,7 +197,7 @@ def test_a_beam_of_one_is_greedy_search(seed: int, end: float) -> None:
             total += log_probs.max()
         expected.append((tokens[1:], total / penalty(len(tokens) - 1, 0.8)))
     assert len({len(tokens) for tokens, _ in expected}) > 1 or end < 0
-    assert_found(beam_search(network.step, network.initial, search), expected)
+    assert_found(best(network.step, network.initial, search), expected)
 
 
 @pytest.mark.parametrize("length_penalty", [0.0, 0.6, 1.0, 1.5])
@@ -200,7 +207,7 @@ def test_a_wide_beam_finds_the_best_of_all_sequences(seed: int, length_penalty: 
     limit = 4
     search = Search(network.vocabulary * 4 ** (limit - 1), limit, length_penalty)  # room for every hypothesis
     expected = [every_sequence(network, state, limit, length_penalty) for state in network.initial]
-    assert_found(beam_search(network.step, network.initial, search), expected)
+    assert_found(best(network.step, network.initial, search), expected)
 
 
 @pytest.mark.parametrize("length_penalty", [0.0, 0.6, 1.0, 1.5])
@@ -210,7 +217,7 @@ def test_stopping_early_loses_nothing(beam_size: int, length_penalty: float) -> 
         network = RandomNetwork(seed, vocabulary=9, batch=6, end=end)
         search = Search(beam_size, 12, length_penalty)
         expected = [numpy_search(network, state, search) for state in network.initial]
-        assert_found(beam_search(network.step, network.initial, search), expected)
+        assert_found(best(network.step, network.initial, search), expected)
 
 
 def test_what_has_not_ended_counts_only_where_nothing_has() -> None:
@@ -218,7 +225,7 @@ def test_what_has_not_ended_counts_only_where_nothing_has() -> None:
     for beam_size in (1, 4, 30):
         search = Search(beam_size, 6, 1.0)
         expected = [numpy_search(network, state, search) for state in network.initial]
-        assert_found(beam_search(network.step, network.initial, search), expected)
+        assert_found(best(network.step, network.initial, search), expected)
         endings = [tokens[-1] == EOS for tokens, _ in expected]
         assert all(endings) if beam_size == 30 else not all(endings)
 
@@ -226,10 +233,10 @@ def test_what_has_not_ended_counts_only_where_nothing_has() -> None:
 def test_a_batch_is_its_sentences() -> None:
     network = RandomNetwork(5, vocabulary=9, batch=6, end=1.0)
     search = Search(3, 12, 0.6)
-    ids, scores = beam_search(network.step, network.initial, search)
+    ids, scores = best(network.step, network.initial, search)
     assert len({np.count_nonzero(row) for row in np.array(ids)}) > 1  # they do not all end at once
     for i in range(6):
-        alone_ids, alone_score = beam_search(network.step, network.initial[i : i + 1], search)
+        alone_ids, alone_score = best(network.step, network.initial[i : i + 1], search)
         assert np.array_equal(alone_ids[0], ids[i])
         np.testing.assert_allclose(alone_score[0], scores[i], **CLOSE)
 
@@ -237,9 +244,9 @@ def test_a_batch_is_its_sentences() -> None:
 def test_one_graph_serves_every_batch_size() -> None:
     network = RandomNetwork(5, vocabulary=9, batch=6, end=1.0)
     search = Search(3, 12, 0.6)
-    compiled = tf.function(lambda initial: beam_search(network.step, initial, search), input_signature=[tf.TensorSpec((None, 6))])
+    compiled = tf.function(lambda initial: best(network.step, initial, search), input_signature=[tf.TensorSpec((None, 6))])
     for batch in (6, 1, 2):
-        found, expected = compiled(network.initial[:batch]), beam_search(network.step, network.initial[:batch], search)
+        found, expected = compiled(network.initial[:batch]), best(network.step, network.initial[:batch], search)
         assert np.array_equal(found[0], expected[0])
         np.testing.assert_allclose(found[1], expected[1], **CLOSE)
     assert compiled.experimental_get_tracing_count() == 1

@@ -20,8 +20,8 @@ from pipeline.configuration import Config, load_config
 from pipeline.configuration.schema_data import Tokenizer as TokenizerSettings
 from pipeline.data.subword_training import train_tokenizer
 from pipeline.data.subwords import Tokenizer
-from pipeline.decoding.beam_search import Search
 from pipeline.decoding.ensemble import Ensemble
+from pipeline.decoding.search import Search
 from pipeline.decoding.search_model import search_translations
 from pipeline.decoding.translator import Translator
 from pipeline.decoding.weights import keep_weights
@@ -99,11 +99,11 @@ def test_models_of_different_sizes_keep_their_own_states(config: Config) -> None
 
 def test_a_model_with_itself_translates_as_it_does_alone(config: Config) -> None:
     model, search = random_model(config, 1), Search(beam_size=3, max_tokens=9, length_penalty=1.0)
-    ids, scores = search_translations(model, SOURCES, search)
-    twice, same_scores = search_translations(Ensemble([model, model]), SOURCES, search)
+    ids, scores, *_ = search_translations(model, SOURCES, search)
+    twice, same_scores, *_ = search_translations(Ensemble([model, model]), SOURCES, search)
     np.testing.assert_array_equal(twice, ids)
     np.testing.assert_allclose(same_scores, scores, rtol=1e-5)
-    other, _ = search_translations(random_model(config, 2), SOURCES, search)
+    other, *_ = search_translations(random_model(config, 2), SOURCES, search)
     assert not np.array_equal(other, ids), "models that all translate alike would prove nothing"
 
 

@@ -417,9 +417,9 @@ def test_an_operator_that_is_not_built_in_fails_the_export(quick: tuple[RunDirec
     run, config = quick
     honest = tflite.search_translations
 
-    def with_foreign_operator(model: Any, source_ids: Any, search: Any) -> tuple[Any, Any]:
-        ids, scores = honest(model, source_ids, search)
-        return ids, scores + tf.reduce_sum(tf.linalg.inv(tf.eye(2) + scores[0]))
+    def with_foreign_operator(model: Any, source_ids: Any, search: Any) -> Any:
+        found = honest(model, source_ids, search)
+        return found._replace(scores=found.scores + tf.reduce_sum(tf.linalg.inv(tf.eye(2) + found.scores[0])))
 
     monkeypatch.setattr(tflite, "search_translations", with_foreign_operator)
     with pytest.raises(UserError, match=r"float32.tflite: the model cannot be expressed in TensorFlow Lite's own operators.*MatrixInverse"):

@@ -14,7 +14,7 @@ from test_model import CLOSE, logits_of, loss_and_gradients, pairs
 from pipeline.configuration import schema_model as schema
 from pipeline.configuration.schema_model import Model
 from pipeline.configuration.section import Section
-from pipeline.decoding.beam_search import Search
+from pipeline.decoding.search import Search
 from pipeline.decoding.search_model import search_translations
 from pipeline.model.attention_kinds import ATTENTIONS
 from pipeline.model.bridge import BRIDGES
@@ -124,10 +124,10 @@ def test_it_trains_is_kept_and_fits_a_phone(changes: Settings, tmp_path: Path) -
         length = int(np.count_nonzero(sentence))
         padded = np.zeros((1, 11), np.int32)
         padded[0, :length] = sentence[:length]
-        ids, score = search_translations(model, sentence[None, :length], search)
+        expected = search_translations(model, sentence[None, :length], search)
         found = translate(source_ids=padded, length=np.array([length], np.int32))
-        np.testing.assert_array_equal(found["ids"], ids)
-        np.testing.assert_allclose(found["score"], score, **CLOSE)
+        np.testing.assert_array_equal(found["ids"], expected.ids[:, 0])
+        np.testing.assert_allclose(found["score"], expected.scores[:, 0], **CLOSE)
 
 
 @architectures

@@ -115,11 +115,12 @@ class Upper:
     text: str
 
     complete: bool = True
+    score: float = -1.0
 
 
 class Shouting:
-    def translate(self, lines: list[str]) -> list[Upper]:
-        return [Upper(line.upper()) for line in lines]
+    def alternatives(self, lines: list[str], begun: list[str] | None) -> list[list[Upper]]:
+        return [[Upper(line.upper())] for line in lines]
 
 
 def words(text: str) -> int:

@@ -27,6 +27,7 @@ class Upper:
     text: str
 
     complete: bool = True
+    score: float = -1.0
 
 
 class Shouting:
@@ -35,9 +36,9 @@ class Shouting:
     def __init__(self) -> None:
         self.asked: list[list[str]] = []
 
-    def translate(self, lines: list[str]) -> list[Upper]:
+    def alternatives(self, lines: list[str], begun: list[str] | None) -> list[list[Upper]]:
         self.asked.append(lines)
-        return [Upper(line.upper()) for line in lines]
+        return [[Upper(line.upper())] for line in lines]
 
 
 def words(text: str) -> int:
@@ -127,8 +128,8 @@ def test_a_line_is_cleaned_as_the_corpus_was() -> None:
 
 def test_a_translation_cut_off_at_the_limit_is_told() -> None:
     class Breathless:
-        def translate(self, lines: list[str]) -> list[Upper]:
-            return [Upper(line.upper(), complete="long" not in line) for line in lines]
+        def alternatives(self, lines: list[str], begun: list[str] | None) -> list[list[Upper]]:
+            return [[Upper(line.upper(), complete="long" not in line)] for line in lines]
 
     told: list[int] = []
     lines = ["short", "very long", "", "short"]
@@ -138,8 +139,8 @@ def test_a_translation_cut_off_at_the_limit_is_told() -> None:
 
 def test_a_translation_is_always_one_line() -> None:
     class Poet:
-        def translate(self, lines: list[str]) -> list[Upper]:
-            return [Upper("roses\nare\u2028red") for _ in lines]
+        def alternatives(self, lines: list[str], begun: list[str] | None) -> list[list[Upper]]:
+            return [[Upper("roses\nare\u2028red")] for _ in lines]
 
     assert TextTranslator(Poet(), words, 6).translate(["x"]) == ["roses are red"]
 
@@ -208,7 +209,7 @@ def test_errors_leave_the_old_output_alone(run: RunDirectory, tmp_path: Path, mo
     (tmp_path / "in.txt").write_text("x\n")
 
     class Failing:
-        def translate(self, lines: list[str]) -> list[Upper]:
+        def alternatives(self, lines: list[str], begun: list[str] | None) -> list[list[Upper]]:
             raise KeyboardInterrupt
 
     monkeypatch.setattr(command, "load", lambda run, config: TextTranslator(Failing(), words, 6))
@@ -259,11 +260,11 @@ PROGRAM = textwrap.dedent(
 
     class Upper:
         def __init__(self, text):
-            self.text, self.complete = text, True
+            self.text, self.complete, self.score = text, True, 0.0
 
     class Shouting:
-        def translate(self, lines):
-            return [Upper(line.upper()) for line in lines]
+        def alternatives(self, lines, begun):
+            return [[Upper(line.upper())] for line in lines]
 
     command.load = lambda run, config: TextTranslator(Shouting(), lambda text: len(text.split()), 6)
     sys.exit(command.main(sys.argv[1:]))
@@ -311,3 +312,66 @@ def test_a_reader_that_leaves_and_ctrl_c_are_no_tracebacks(run: RunDirectory, ro
         stopped.send_signal(signal.SIGINT)
         assert stopped.wait(20) == 130
         assert stopped.stderr.read().startswith(b"interrupted")
+
+
+# --- several translations, and translations that are begun ------------------------------------------------------------
+
+
+class Thoughtful:
+    """Two translations of each sentence; goes on from what is begun."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[list[str], list[str] | None]] = []
+
+    def alternatives(self, lines: list[str], begun: list[str] | None) -> list[list[Upper]]:
+        self.asked.append((lines, begun))
+        beginnings = begun or [""] * len(lines)
+        return [
+            [Upper(beginning + line.upper(), score=-1.0), Upper(beginning + line.title(), score=-1.5)]
+            for line, beginning in zip(lines, beginnings, strict=True)
+        ]
+
+
+@pytest.fixture
+def thoughtful(monkeypatch: pytest.MonkeyPatch) -> Thoughtful:
+    translator = Thoughtful()
+    monkeypatch.setattr(command, "load", lambda run, config: TextTranslator(translator, words, 4))
+    return translator
+
+
+@pytest.mark.usefixtures("thoughtful")
+def test_several_translations_with_their_scores(run: RunDirectory, tmp_path: Path) -> None:
+    status, lines = translate(run, tmp_path, b"one two\n\nfar too long. To be one\n", "--best", "2")
+    assert status == 0
+    assert lines == [
+        "1\t-1.0000\tONE TWO",
+        "1\t-1.5000\tOne Two",
+        "2\t0.0000\t",
+        "3\t-2.0000\tFAR TOO LONG. TO BE ONE",  # two segments
+        "3\t-3.0000\tFar Too Long. To Be One",
+        "",
+    ]
+
+
+def test_a_translation_that_is_begun_is_gone_on_with(run: RunDirectory, tmp_path: Path, thoughtful: Thoughtful) -> None:
+    (tmp_path / "begun.txt").write_text("Ah, \n\n  Oh\tno:\nSo \n")
+    status, lines = translate(run, tmp_path, b"one\none\none\nfar too long. To be one\n", "--begin", str(tmp_path / "begun.txt"))
+    assert status == 0
+    assert lines == ["Ah,ONE", "ONE", "Oh no:ONE", "SoFAR TOO LONG. TO BE ONE", ""]
+    # The same line with another beginning is another sentence; of a long line, only the first segment has been begun.
+    assert thoughtful.asked == [
+        (["one", "one", "one", "far too long.", "To be one"], ["Ah,", "", "Oh no:", "So", ""]),
+    ]
+
+
+@pytest.mark.usefixtures("thoughtful")
+@pytest.mark.parametrize(
+    ("begun", "message"), [("a\n", "ends before line 2 of the text"), ("a\nb\nc\n", "has more lines than the text, which has 2")]
+)
+def test_beginnings_must_match_line_by_line(
+    run: RunDirectory, tmp_path: Path, capsys: pytest.CaptureFixture[str], begun: str, message: str
+) -> None:
+    (tmp_path / "begun.txt").write_text(begun)
+    assert translate(run, tmp_path, b"one\ntwo\n", "--begin", str(tmp_path / "begun.txt"))[0] == 2
+    assert f"--begin: {message}" in capsys.readouterr().err
+    assert not (tmp_path / "out.txt").exists()

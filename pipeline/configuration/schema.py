@@ -66,14 +66,39 @@ class Training(Section):
 # --- decoding, evaluation, export -------------------------------------------------------------------------------------
 
 
+class Sampling(Section):
+    """Translations by lot instead of the likeliest: each token is drawn from the model's probabilities."""
+
+    temperature: PositiveFloat = Field(1.0, description="Logits are divided by this; below 1 the likely gets likelier.")
+    top_k: Annotated[int, Field(ge=0)] = Field(0, description="Only that many tokens, the likeliest, are in the lot; 0 = all.")
+    top_p: Annotated[float, Field(gt=0.0, le=1.0)] = Field(
+        1.0, description="Only the likeliest tokens that together have this probability are in the lot; 1 = all."
+    )
+    seed: int = Field(1, ge=0, description="Of the lot.")
+
+
 class Decoding(Section):
-    """How translations are searched for."""
+    """How translations are searched for; the formula of a score stands in `pipeline/decoding/search.py`."""
 
     beam_size: PositiveInt = Field(4, description="K, hypotheses kept; 1 = greedy.")
+    best: PositiveInt = Field(1, description="N, translations of each sentence; with more than beam_size, the beam is as wide as this.")
     length_penalty: Annotated[float, Field(ge=0.0)] = Field(
         1.0, description="alpha of ((5 + length) / 6) ** alpha, which divides a hypothesis's log probability (Wu et al., 2016, eq. 14)."
     )
+    coverage_penalty: Annotated[float, Field(ge=0.0)] = Field(
+        0.0, description="beta of the penalty for source tokens that were not looked at (the same equation); 0.2 is usual, 0 = none."
+    )
     max_tokens: PositiveInt = Field(100, description="Limit of a translation in pieces.")
+    min_length_ratio: Annotated[float, Field(ge=0.0)] = Field(
+        0.0, description="No translation has fewer than this many times the source's pieces."
+    )
+    max_length_ratio: PositiveFloat | None = Field(
+        None, description="No translation has more than this many times the source's pieces and 10; null = max_tokens alone."
+    )
+    no_repeat_ngram: Annotated[int, Field(ge=0)] = Field(
+        0, description="No sequence of so many pieces stands twice in a translation; 0 = anything may be repeated."
+    )
+    sampling: Sampling | None = Field(None, description="Draw translations by lot, beam_size set aside; null = search for the likeliest.")
     batch_sentences: PositiveInt = Field(64, description="Sentences decoded at once.")
 
 
@@ -114,6 +139,8 @@ class Config(Section):
 
     @model_validator(mode="after")
     def _consistent(self) -> Config:
+        if self.decoding.coverage_penalty and self.model.attention.kind == "none":
+            raise ValueError("decoding.coverage_penalty needs an attention to go by: set it to 0, or model.attention.kind to another kind")
         if self.model.shared_embeddings and not self.tokenizer.joint:
             raise ValueError(
                 "model.shared_embeddings needs one vocabulary for both sides: "

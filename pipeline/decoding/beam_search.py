@@ -1,109 +1,145 @@
 """Beam search over any step function, written with `keras.ops` alone.
 
-The same code runs in training's validation, in `translate`, inside the SavedModel and inside the .tflite file.
+The same code runs in training's validation, in `translate`, inside the SavedModel and inside the .tflite file. Settings and formulas
+stand in `search.py`; what may not be written, in `rules.py`; how the next hypotheses are chosen, in `choosing.py`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 from keras import ops
 
+from pipeline.decoding.choosing import Choose, Drawn, likeliest
+from pipeline.decoding.finished import Finished
+from pipeline.decoding.rules import Position, Rule
+from pipeline.decoding.search import NEVER, Found, Search, log_sum_exp
+
 Tensor = Any
 
-# (last tokens [B, K], states [B, K, X]) -> (logits [B, K, V], next states [B, K, X])
-Step = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
-
-# The log probability of what must not be chosen. Finite, so that sums of it stay numbers.
-NEVER = -1e9
+# (last tokens [B, K], states [B, K, X]) -> (logits [B, K, V], next states [B, K, X], attention weights [B, K, S])
+Step = Callable[[Tensor, Tensor], tuple[Tensor, Tensor, Tensor]]
 
 
-@dataclass(frozen=True)
-class Search:
-    """The settings of a search.
+class _Beam(NamedTuple):
+    """The unfinished hypotheses of all sentences, and the best finished ones.
 
     Attributes:
-        beam_size: K, hypotheses kept; 1 is greedy search.
-        max_tokens: L, limit of a hypothesis in tokens, EOS counted.
-        length_penalty: alpha.
-        bos, eos: ids of the tokens that begin and end a sentence.
+        index: tokens written so far.
+        tokens: [B, K] the last one of each hypothesis.
+        states: [B * K, X].
+        alive: [B, K] log probabilities; below NEVER / 2 where there is no hypothesis.
+        written: of each hypothesis [B * K, ...]: its tokens [L] int32; where it is asked for, the attention that each source token has
+            had [S], and the source token that each target token looked at most [L].
+        memories: of each rule [B * K, ...].
+        finished: the best.
     """
 
-    beam_size: int
-    max_tokens: int
-    length_penalty: float
-    bos: int = 2
-    eos: int = 3
-
-    def penalty(self, length: Tensor) -> Tensor:
-        """((5 + length) / 6) ** alpha (Wu et al., 2016, eq. 14); length in tokens, EOS counted."""
-        return ops.power((5.0 + ops.cast(length, "float32")) / 6.0, self.length_penalty)
+    index: Tensor
+    tokens: Tensor
+    states: Tensor
+    alive: Tensor
+    written: tuple[Tensor, ...]
+    memories: tuple[Tensor, ...]
+    finished: Finished
 
 
-def beam_search(step: Step, initial: Tensor, search: Search) -> tuple[Tensor, Tensor]:
-    """The best hypothesis of each sentence: log probability divided by `Search.penalty` of its length.
+def beam_search(
+    step: Step,
+    initial: Tensor,
+    search: Search,
+    source_mask: Tensor | None = None,
+    rules: Sequence[Rule] = (),
+    choose: Choose = likeliest,
+    with_attention: bool = False,
+) -> Found:
+    """The best translations of each sentence; see `Search` for what is best.
 
     At every step the unfinished hypotheses are grown by one token and the K best results kept. Those that end leave the beam, and
     their places go to the growth of the others; so a beam of one is greedy search. A sentence is done when no unfinished
     hypothesis can still win: growing only lowers a log probability, so its best possible score is the one it has now, divided by
-    the penalty of the longest length. A hypothesis that does not end within max_tokens counts only where none has ended.
+    the penalty of the longest length, with all of its source covered. A hypothesis that reaches its limit of tokens is cut off there
+    and stands behind all that ended.
 
     Args:
         step: the model, one token at a time.
         initial: [B, X] the state before the first token.
         search: the settings.
-
-    Returns:
-        ids [B, L] int32, EOS included where there is one, 0 after it; scores [B], natural log, penalised.
+        source_mask: [B, S] bool, True at real tokens, EOS among them; needed where the settings speak of the source.
+        rules: what may not be written.
+        choose: the likeliest, or by lot.
+        with_attention: say also which source tokens were looked at.
     """
     beams, limit = search.beam_size, search.max_tokens
     batch, width = ops.shape(initial)
-    longest = search.penalty(ops.convert_to_tensor(limit))
+    mask = ops.ones((batch, 1), dtype="bool") if source_mask is None else source_mask
+    most = search.most(ops.sum(ops.cast(mask, "int32"), axis=-1))[:, None]
+    longest = search.penalty(most)
     positions = ops.arange(limit, dtype="int32")
     offsets = ops.arange(batch, dtype="int32")[:, None] * beams
+    with_coverage = with_attention or bool(search.coverage_penalty)
 
-    def unfinished(index: Tensor, tokens: Tensor, states: Tensor, alive: Tensor, history: Tensor, best: Tensor, best_ids: Tensor) -> Tensor:
-        return ops.logical_and(index < limit, ops.any(alive / longest > best[:, None]))
+    def unfinished(*parts: Any) -> Tensor:
+        beam = _Beam(*parts)
+        return ops.any(ops.logical_and(beam.alive > NEVER / 2, beam.alive / longest > beam.finished.to_beat()))
 
-    def grow(
-        index: Tensor, tokens: Tensor, states: Tensor, alive: Tensor, history: Tensor, best: Tensor, best_ids: Tensor
-    ) -> tuple[Tensor, ...]:
-        # tokens [B, K]; states [B * K, X]; alive [B, K] log probabilities; history [B * K, L]; best [B]; best_ids [B, L]
-        logits, grown = step(tokens, ops.reshape(states, (batch, beams, width)))
-        vocabulary = logits.shape[-1]
-        log_probs = ops.log_softmax(logits, axis=-1) + alive[:, :, None]  # --> [B, K, V]
+    def grow(*parts: Any) -> _Beam:
+        beam = _Beam(*parts)
+        logits, states, weights = step(beam.tokens, ops.reshape(beam.states, (batch, beams, width)))
+        position = Position(beam.index, beam.written[0], batch, beams, logits.shape[-1])
+        allowed = sum((rule.veto(position, memory) for rule, memory in zip(rules, beam.memories, strict=True)), start=logits)
+        alive, tokens, parents = choose(allowed, log_sum_exp(logits), beam.alive)
+        rows = ops.reshape(parents + offsets, (-1,))
 
-        alive, found = ops.top_k(ops.reshape(log_probs, (batch, beams * vocabulary)), beams)  # --> [B, K], best first
-        found = ops.cast(found, "int32")
-        tokens = found % vocabulary
-        parents = ops.reshape(found // vocabulary + offsets, (-1,))
-        states = ops.take(ops.reshape(grown, (batch * beams, width)), parents, axis=0)
-        history = ops.where(positions == index, ops.reshape(tokens, (-1, 1)), ops.take(history, parents, axis=0))
+        written = write(beam, tokens, ops.reshape(weights, (batch * beams, -1)) if with_coverage else None, rows)
+        memories = tuple(
+            rule.follow(ops.take(memory, rows, axis=0), ops.reshape(tokens, (-1,)))
+            for rule, memory in zip(rules, beam.memories, strict=True)
+        )
+        states = ops.take(ops.reshape(states, (batch * beams, width)), rows, axis=0)
 
-        # Those that end here leave the beam; the best of them is kept if it is better than what ended before.
+        # Those that end, or reach their limit, leave the beam.
         ended = tokens == search.eos
-        scores = ops.where(ops.logical_and(ended, alive > NEVER / 2), alive / search.penalty(index + 1), NEVER)
-        score, beam = (ops.squeeze(top, 1) for top in ops.top_k(scores, 1))
-        better = score > best
-        best = ops.where(better, score, best)
-        best_ids = ops.where(better[:, None], ops.take(history, ops.cast(beam, "int32") + offsets[:, 0], axis=0), best_ids)
-        return index + 1, tokens, states, ops.where(ended, NEVER, alive), history, best, best_ids
+        leaves = ops.logical_or(ended, beam.index + 1 >= most)
+        scores = alive / search.penalty(beam.index + 1)
+        if search.coverage_penalty:
+            scores = scores + search.coverage(ops.reshape(written[1], (batch, beams, -1)), mask[:, None])
+        scores = ops.where(ops.logical_and(leaves, alive > NEVER / 2), scores, NEVER)
+        finished = beam.finished.joined(scores, ops.cast(ended, "float32"), written)
+        return _Beam(beam.index + 1, tokens, states, ops.where(leaves, NEVER, alive), written, memories, finished)
 
-    # All hypotheses start as the same one: only the first may be grown at first.
-    alive = ops.where(ops.arange(beams) == 0, 0.0, NEVER)
-    state = (
-        ops.zeros((), dtype="int32"),
-        ops.full((batch, beams), search.bos, dtype="int32"),
-        ops.repeat(initial, beams, axis=0),
-        ops.broadcast_to(alive[None, :], (batch, beams)),
-        ops.zeros((batch * beams, limit), dtype="int32"),
-        ops.full((batch,), NEVER, dtype="float32"),
-        ops.zeros((batch, limit), dtype="int32"),
+    def write(beam: _Beam, tokens: Tensor, weights: Tensor | None, rows: Tensor) -> tuple[Tensor, ...]:
+        """What the children have written: of the parents at `rows`, and the step's tokens [B, K] and attention [B * K, S]."""
+
+        def at_index(new: Tensor, old: Tensor) -> Tensor:
+            return ops.where(positions == beam.index, ops.reshape(ops.cast(new, "int32"), (-1, 1)), ops.take(old, rows, axis=0))
+
+        written = [at_index(tokens, beam.written[0])]
+        if weights is not None:
+            weights = ops.take(weights, rows, axis=0)
+            written.append(ops.take(beam.written[1], rows, axis=0) + weights)
+        if with_attention:
+            written.append(at_index(ops.top_k(weights, 1)[1], beam.written[2]))
+        return tuple(written)
+
+    def nothing(*lead: Any) -> tuple[Tensor, ...]:
+        """Written before the first token."""
+        tokens = ops.zeros((*lead, limit), dtype="int32")
+        attention = [ops.zeros((*lead, ops.shape(mask)[1]))] if with_coverage else []
+        return (tokens, *attention, *([tokens] if with_attention else []))
+
+    # All hypotheses start as the same one: only the first may be grown at first, unless they go by lot.
+    alive = ops.where(ops.arange(beams) == 0, 0.0, 0.0 if isinstance(choose, Drawn) else NEVER)
+    beam = _Beam(
+        index=ops.zeros((), dtype="int32"),
+        tokens=ops.full((batch, beams), search.bos, dtype="int32"),
+        states=ops.repeat(initial, beams, axis=0),
+        alive=ops.broadcast_to(alive[None, :], (batch, beams)),
+        written=nothing(batch * beams),
+        memories=tuple(rule.begin(batch, beams) for rule in rules),
+        finished=Finished(ops.full((batch, search.best), NEVER), ops.zeros((batch, search.best)), nothing(batch, search.best)),
     )
-    _, _, _, alive, history, best, best_ids = ops.while_loop(unfinished, grow, state)
-
-    none_ended = best <= NEVER / 2
-    cut = ops.take(history, offsets[:, 0], axis=0)  # the first beam is the best, for top_k sorts
-    return ops.where(none_ended[:, None], cut, best_ids), ops.where(none_ended, alive[:, 0] / longest, best)
+    finished = _Beam(*ops.while_loop(unfinished, grow, beam)).finished
+    attention, aligned = finished.written[1:] if with_attention else (None, None)
+    return Found(finished.written[0], finished.scores, attention, aligned)

@@ -9,7 +9,7 @@ Schema of evaluation.json, version 2:
         bleu_by_length: {"1-10": {sentences, bleu}} by words of the source: 1-10, 11-15, 16-20, 21-30, 31+, those that there are
         segmented: sentences longer than the model's limit, translated in segments
         seconds, sentences_per_second               of translating, loading apart
-        decoding: {beam_size, length_penalty, max_tokens, batch_sentences}
+        decoding: that section of the config
         weights: sha256 of the weights; tokenizer: its fingerprint
         hypotheses: path in the run of the table of source, hypothesis, reference and tag }}
 """

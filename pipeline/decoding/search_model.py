@@ -7,7 +7,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from pipeline.decoding.beam_search import Search, beam_search
+from keras import ops
+
+from pipeline.decoding.beam_search import beam_search
+from pipeline.decoding.choosing import Choose, likeliest
+from pipeline.decoding.rules import AtLeast, NoRepeat, Prefix, Rule
+from pipeline.decoding.search import Found, Search
 
 if TYPE_CHECKING:
     from pipeline.model.seq2seq import Seq2Seq
@@ -15,21 +20,34 @@ if TYPE_CHECKING:
 Tensor = Any
 
 
-def search_translations(model: Seq2Seq, source_ids: Tensor, search: Search) -> tuple[Tensor, Tensor]:
+def search_translations(
+    model: Seq2Seq,
+    source_ids: Tensor,
+    search: Search,
+    prefix_ids: Tensor | None = None,
+    choose: Choose = likeliest,
+    with_attention: bool = False,
+) -> Found:
     """Encodes source sentences and searches for their translations.
 
     Args:
         model: trained.
         source_ids: [B, S] int32, EOS after each sentence, then 0; S is at least 1.
         search: the settings.
-
-    Returns:
-        ids [B, L] int32, EOS included where there is one, 0 after it; scores [B], natural log, penalised.
+        prefix_ids: [B, P] int32, how each translation begins, then 0; P is at least 1.
+        choose, with_attention: see `beam_search`.
     """
     encoded = model.encode(source_ids)
+    mask = ops.not_equal(source_ids, 0)
 
-    def step(tokens: Tensor, states: Tensor) -> tuple[Tensor, Tensor]:
-        logits, states, _ = model.decode_step(tokens, states, encoded)
-        return logits, states
+    def step(tokens: Tensor, states: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        return model.decode_step(tokens, states, encoded)
 
-    return beam_search(step, encoded.state, search)
+    rules: list[Rule] = []
+    if search.min_length_ratio:
+        rules.append(AtLeast(search.least(ops.sum(ops.cast(mask, "int32"), axis=-1)), search.eos))
+    if search.no_repeat_ngram:
+        rules.append(NoRepeat(search.no_repeat_ngram, search.max_tokens))
+    if prefix_ids is not None:
+        rules.append(Prefix(prefix_ids))
+    return beam_search(step, encoded.state, search, mask, rules, choose, with_attention)

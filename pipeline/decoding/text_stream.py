@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 from pipeline.configuration import Config
@@ -24,6 +25,11 @@ class Translated(Protocol):
     """A translation, as far as its text is concerned."""
 
     @property
+    def score(self) -> float:
+        """How good the model finds it; see `pipeline.decoding.search.Search`."""
+        ...
+
+    @property
     def text(self) -> str:
         """The translation."""
         ...
@@ -37,9 +43,22 @@ class Translated(Protocol):
 class SentenceTranslator(Protocol):
     """What `pipeline.decoding.translator.Translator` is to us; tests have simpler ones."""
 
-    def translate(self, lines: list[str]) -> Sequence[Translated]:
-        """Translates sentences, none of them empty or too long; one result each, in order."""
+    def alternatives(self, lines: list[str], begun: list[str] | None) -> Sequence[Sequence[Translated]]:
+        """Translates sentences, none of them empty or too long; of each one or several translations, the best first."""
         ...
+
+
+@dataclass(frozen=True)
+class Line:
+    """A translation of a line.
+
+    Attributes:
+        text: without line breaks.
+        score: of its segments together.
+    """
+
+    text: str
+    score: float
 
 
 class TextTranslator:
@@ -91,38 +110,67 @@ class TextTranslator:
         on_long_line: Callable[[int, int, int], None] | None = None,
         on_cut_line: Callable[[int], None] | None = None,
     ) -> list[str]:
-        """Translates lines; as many come back, in order, and an empty or blank one is empty.
+        """Translates lines; as many come back, in order, and an empty or blank one is empty. See `alternatives`."""
+        return [found[0].text for found in self.alternatives(lines, None, on_long_line, on_cut_line)]
+
+    def alternatives(
+        self,
+        lines: Sequence[str],
+        begun: Sequence[str] | None = None,
+        on_long_line: Callable[[int, int, int], None] | None = None,
+        on_cut_line: Callable[[int], None] | None = None,
+    ) -> list[list[Line]]:
+        """The best translations of each line, as many as the search is set to give; of an empty or blank one, one that is empty.
+
+        Of a line in several segments, the n-th translation is made of the n-th ones of its segments.
 
         Args:
             lines: text, without line ends.
+            begun: how the translation of each line begins; empty where that is open.
             on_long_line: called with (index into `lines`, its pieces, number of segments) for a line translated in segments.
-            on_cut_line: called with the index of a line whose translation reached the limit of tokens before its end.
-
-        Returns:
-            The translations, each on one line.
+            on_cut_line: called with the index of a line whose best translation reached the limit of tokens before its end.
         """
-        segments_of: list[list[str]] = []
-        for index, line in enumerate(lines):
-            text = clean_line(line, self.cleaning)
-            segments = split_line(text, self.limit, self.count_tokens, self.placeholders) if text else []
-            if len(segments) > 1 and on_long_line is not None:
-                on_long_line(index, self.count_tokens(text), len(segments))
-            segments_of.append(segments)
-
-        sentences = [_RUN_OF_SPACES.sub(" ", segment).strip() for segments in segments_of for segment in segments]
-        distinct = list(dict.fromkeys(sentence for sentence in sentences if sentence))  # a log repeats its lines: translate them once
-        results = dict(zip(distinct, self.translator.translate(distinct) if distinct else [], strict=True))
-        translation_of = {sentence: " ".join(result.text.splitlines()) for sentence, result in results.items()} | {"": ""}
-        cut = {sentence for sentence, result in results.items() if not result.complete}
-
-        pending = iter(sentences)
-        translations = []
+        segments_of = [self._segments(index, line, on_long_line) for index, line in enumerate(lines)]
+        # A beginning belongs to the first segment that is more than space.
+        asked: list[list[tuple[str, str]]] = []
         for index, segments in enumerate(segments_of):
-            parts = [next(pending) for _ in segments]
-            translations.append(join_translations(segments, [translation_of[part] for part in parts]))
-            if on_cut_line is not None and not cut.isdisjoint(parts):
+            beginning = clean_line(begun[index], self.cleaning).replace("\n", " ") if begun else ""
+            asked.append([])
+            for segment in segments:
+                sentence = _RUN_OF_SPACES.sub(" ", segment).strip()
+                asked[-1].append((sentence, beginning))
+                beginning = "" if sentence else beginning
+
+        # A log repeats its lines: translate them once.
+        distinct = list(dict.fromkeys(request for requests in asked for request in requests if request[0]))
+        sentences, beginnings = [sentence for sentence, _ in distinct], [beginning for _, beginning in distinct]
+        answers = self.translator.alternatives(sentences, beginnings if any(beginnings) else None) if distinct else []
+        found = dict(zip(distinct, answers, strict=True))
+
+        results = []
+        for index, (segments, requests) in enumerate(zip(segments_of, asked, strict=True)):
+            parts = [found.get(request, ()) for request in requests]
+            results.append(_joined(segments, parts))
+            if on_cut_line is not None and not all(part[0].complete for part in parts if part):
                 on_cut_line(index)
-        return translations
+        return results
+
+    def _segments(self, index: int, line: str, on_long_line: Callable[[int, int, int], None] | None) -> list[str]:
+        text = clean_line(line, self.cleaning)
+        segments = split_line(text, self.limit, self.count_tokens, self.placeholders) if text else []
+        if len(segments) > 1 and on_long_line is not None:
+            on_long_line(index, self.count_tokens(text), len(segments))
+        return segments
+
+
+def _joined(segments: Sequence[str], parts: Sequence[Sequence[Translated]]) -> list[Line]:
+    """The translations of a line from those of its segments; a segment that is nothing but space has none."""
+    lines = []
+    for number in range(max((len(part) for part in parts), default=1) or 1):
+        chosen = [part[min(number, len(part) - 1)] if part else None for part in parts]
+        texts = ["" if one is None else " ".join(one.text.splitlines()) for one in chosen]
+        lines.append(Line(join_translations(segments, texts), sum(one.score for one in chosen if one is not None)))
+    return lines
 
 
 def clean_line(line: str, cleaning: Cleaning) -> str:

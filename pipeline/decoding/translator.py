@@ -6,15 +6,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import keras
 import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.configuration import Config
 from pipeline.data.batches import pad
 from pipeline.data.subwords import BOS, EOS, PAD, Tokenizer
-from pipeline.decoding.beam_search import Search
+from pipeline.decoding.choosing import Choose, Drawn, likeliest
 from pipeline.decoding.compiled import compiled
 from pipeline.decoding.ensemble import Ensemble, load_others
+from pipeline.decoding.search import NEVER, Found, Search
 from pipeline.decoding.search_model import search_translations
 from pipeline.decoding.weights import load_model
 from pipeline.support.run_directory import RunDirectory
@@ -29,7 +31,7 @@ class Translation:
 
     Attributes:
         text: the translation.
-        score: natural log of its probability, divided by the length penalty (see `Search.penalty`).
+        score: natural log of its probability, divided by the length penalty (see `Search`).
         ids: its tokens, without EOS.
         complete: whether it ended by itself, within the limit of tokens.
     """
@@ -38,6 +40,10 @@ class Translation:
     score: float
     ids: list[int]
     complete: bool
+
+
+NOTHING = Translation("", 0.0, [], complete=True)
+"""The translation of an empty sentence."""
 
 
 class Translator:
@@ -49,15 +55,25 @@ class Translator:
         search: the settings of the search.
         batch_sentences: sentences decoded at once, at most.
         pad_multiple: source lengths are padded to a multiple of this.
+        choose: the likeliest translations, or by lot (`Drawn`).
     """
 
-    def __init__(self, model: Seq2Seq, tokenizer: Tokenizer, search: Search, batch_sentences: int = 64, pad_multiple: int = 1) -> None:
+    def __init__(
+        self,
+        model: Seq2Seq,
+        tokenizer: Tokenizer,
+        search: Search,
+        batch_sentences: int = 64,
+        pad_multiple: int = 1,
+        choose: Choose = likeliest,
+    ) -> None:
         self.model = model
         self.tokenizer = tokenizer
         self.search = search
         self._batch_sentences = batch_sentences
         self._pad_multiple = pad_multiple
-        self._search = compiled(lambda source_ids: search_translations(model, source_ids, search))
+        self._search = compiled(lambda source_ids: search_translations(model, source_ids, search, choose=choose))
+        self._go_on = compiled(lambda source_ids, begun: search_translations(model, source_ids, search, begun, choose=choose))
 
     @classmethod
     def load(cls, run: RunDirectory, config: Config, *others: RunDirectory) -> Translator:
@@ -75,38 +91,77 @@ class Translator:
         tokenizer = Tokenizer.load(run.tokenizer)
         members = [load_model(run, config, tokenizer), *load_others(others, config, tokenizer)]
         model = Ensemble(members) if others else members[0]
-        return cls(model, tokenizer, search_of(config), config.decoding.batch_sentences, config.training.pad_multiple)
+        batch, multiple = config.decoding.batch_sentences, config.training.pad_multiple
+        return cls(model, tokenizer, search_of(config), batch, multiple, choice_of(config))
 
-    def translate(self, lines: Sequence[str]) -> list[Translation]:
-        """Translates sentences, one result each, in order; an empty one gives an empty one.
+    def translate(self, lines: Sequence[str], begun: Sequence[str] | None = None) -> list[Translation]:
+        """Translates sentences, one result each, in order; an empty one gives an empty one. See `alternatives`."""
+        return [found[0] for found in self.alternatives(lines, begun)]
+
+    def alternatives(self, lines: Sequence[str], begun: Sequence[str] | None = None) -> list[list[Translation]]:
+        """Translates sentences, up to `Search.best` results each, the best first; an empty one gives an empty one.
 
         Sentences of about equal length are decoded together, whatever order they come in.
+
+        Args:
+            lines: the sentences.
+            begun: how the translation of each begins, empty where that is open; it is gone on from there, in whole pieces.
         """
         encoded = self.tokenizer.source.encode(lines)
-        results: dict[int, Translation] = {index: Translation("", 0.0, [], complete=True) for index, ids in enumerate(encoded) if not ids}
+        prefixes = None if begun is None else self.tokenizer.target.encode(begun)
+        results: dict[int, list[Translation]] = {index: [NOTHING] for index, ids in enumerate(encoded) if not ids}
         order = sorted((index for index, ids in enumerate(encoded) if ids), key=lambda index: len(encoded[index]))
         for start in range(0, len(order), self._batch_sentences):
             chosen = order[start : start + self._batch_sentences]
-            found, scores = self.translate_ids(pad([encoded[index] for index in chosen], self._pad_multiple))
-            for index, row, score in zip(chosen, found.tolist(), scores.tolist(), strict=True):
-                ids = [token for token in row if token not in (PAD, EOS)]
-                text = self.tokenizer.target.decode([ids])[0]
-                results[index] = Translation(text, score, ids, complete=EOS in row)
+            source_ids = pad([encoded[index] for index in chosen], self._pad_multiple)
+            found = self.search_ids(source_ids, None if prefixes is None else [prefixes[index] for index in chosen])
+            for index, rows, scores in zip(chosen, found.ids, found.scores, strict=True):
+                results[index] = self._translations(rows, scores)
         return [results[index] for index in range(len(lines))]
 
-    def translate_ids(self, source_ids: NDArray[np.int32]) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
-        """The search on ids.
+    def search_ids(self, source_ids: NDArray[np.int32], begun: Sequence[Sequence[int]] | None = None) -> Found:
+        """The search on ids, as NumPy arrays.
 
         Args:
             source_ids: [B, S], EOS after each sentence, then padding.
-
-        Returns:
-            ids [B, L] with EOS where the hypothesis ended, then padding; scores [B].
+            begun: of each the ids that its translation begins with.
         """
-        ids, scores = self._search(source_ids)
-        return np.asarray(ids), np.asarray(scores)
+        if begun is None:
+            found = self._search(source_ids)
+        else:
+            prefixes = pad(begun, self._pad_multiple)
+            found = self._go_on(source_ids, np.where(prefixes == EOS, PAD, prefixes))
+        return Found(*(None if part is None else np.asarray(part) for part in found))
+
+    def _translations(self, rows: NDArray[np.int32], scores: NDArray[np.float32]) -> list[Translation]:
+        """Of one sentence: ids [N, L], scores [N]."""
+        found: list[Translation] = []
+        for row, score in zip(rows.tolist(), scores.tolist(), strict=True):
+            if score > NEVER / 2 or not found:
+                ids = [token for token in row if token not in (PAD, EOS)]
+                found.append(Translation(self.tokenizer.target.decode([ids])[0], score, ids, complete=EOS in row))
+        return found
 
 
 def search_of(config: Config) -> Search:
     """The settings of the search that a config describes."""
-    return Search(config.decoding.beam_size, config.decoding.max_tokens, config.decoding.length_penalty, BOS, EOS)
+    decoding = config.decoding
+    return Search(
+        # As many hypotheses as translations are wanted, at least; by lot, no more: each is a translation.
+        decoding.best if decoding.sampling is not None else max(decoding.beam_size, decoding.best),
+        decoding.max_tokens,
+        decoding.length_penalty,
+        decoding.coverage_penalty,
+        decoding.best,
+        decoding.min_length_ratio,
+        decoding.max_length_ratio,
+        decoding.no_repeat_ngram,
+        BOS,
+        EOS,
+    )
+
+
+def choice_of(config: Config) -> Choose:
+    """The likeliest translations, or by lot, as a config has it."""
+    lot = config.decoding.sampling
+    return likeliest if lot is None else Drawn(lot.temperature, lot.top_k, lot.top_p, keras.random.SeedGenerator(lot.seed))

@@ -3,7 +3,7 @@
 Schema of report.json, version 1:
     schema_version, pocketnmt (version that wrote it), source_language, target_language
     weights: sha256 of the run's weights; tokenizer: its fingerprint; parameters: number of weights
-    search: {beam_size, length_penalty, max_tokens}     inside all artefacts
+    search: {beam_size, length_penalty, max_tokens, ...}    inside all artefacts: see `pipeline.decoding.search.Search`
     sentences: {split, count, source_tokens}            that were compared; source_tokens: their median, EOS not counted
     processor, bleu_signature                           what milliseconds and BLEU mean
     model: {bleu}                                       what the artefacts are compared with
@@ -20,7 +20,6 @@ Schema of report.json, version 1:
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import platform
 import statistics
 import time
@@ -74,7 +73,8 @@ def export_artefacts(config: Config, run: RunDirectory, folder: Path) -> dict[st
             f"KERAS_BACKEND=tensorflow python -m pipeline.export --run {run.root}"
         )
     begun = time.monotonic()
-    searching = config.decoding.model_copy(update={"beam_size": config.export.beam_size})
+    # An artefact gives the likeliest translation, one a sentence.
+    searching = config.decoding.model_copy(update={"beam_size": config.export.beam_size, "best": 1, "sampling": None})
     # On the processor, where the artefacts are tried: a graphics card rounds products to fewer digits. Only this part: what is
     # traced in here stays there for ever, and a SavedModel may go to a server that has a graphics card.
     with tf.device("/CPU:0"):
@@ -109,7 +109,7 @@ def export_artefacts(config: Config, run: RunDirectory, folder: Path) -> dict[st
         "weights": sha256(run.best_weights),
         "tokenizer": translator.tokenizer.fingerprint,
         "parameters": translator.model.count_params(),
-        "search": {key: value for key, value in dataclasses.asdict(translator.search).items() if key not in ("bos", "eos")},
+        "search": translator.search.described(),
         "sentences": {
             "split": sentences.split,
             "count": len(sentences.texts),

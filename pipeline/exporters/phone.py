@@ -7,7 +7,7 @@ from pathlib import Path
 from pipeline import __version__
 from pipeline.configuration import Config
 from pipeline.data.subwords import BOS, EOS, PAD, UNK, Tokenizer
-from pipeline.decoding.beam_search import Search
+from pipeline.decoding.search import Search
 from pipeline.exporters.runner import DETAILS, SCHEMA_VERSION
 from pipeline.support.files import sha256, write_json
 
@@ -42,7 +42,7 @@ def write_phone_folder(folder: Path, models: dict[str, bytes], tokenizer: Tokeni
             "ids": {"pad": PAD, "unk": UNK, "bos": BOS, "eos": EOS},
             "max_source_tokens": config.model.max_tokens,
             "max_target_tokens": search.max_tokens,
-            "search": {"beam_size": search.beam_size, "length_penalty": search.length_penalty},
+            "search": search.described(),
             "cleaning": {"normalize": config.data.cleaning.normalize, "control_characters": config.data.cleaning.control_characters},
             "placeholders": config.tokenizer.placeholders,
         },

@@ -10,7 +10,7 @@ Schema of translator.json, version 1:
     ids: {pad, unk, bos, eos}
     max_source_tokens: longest sentence in pieces, EOS not counted
     max_target_tokens: longest translation in pieces, EOS counted
-    search: {beam_size, length_penalty}             as it is inside the files
+    search: {beam_size, length_penalty, ...}        as it is inside the files (pipeline/decoding/search.py)
     cleaning: {normalize, control_characters}       how text is cleaned, see `clean`
     placeholders: regular expressions of what must not be cut
 """
@@ -90,7 +90,7 @@ class PhoneTranslator:
             source_ids: of one sentence without EOS, 1 to max_source_tokens of them.
 
         Returns:
-            ids of the translation without EOS; its score, see `pipeline.decoding.beam_search.beam_search`.
+            ids of the translation without EOS; its score, see `pipeline.decoding.search.Search`.
         """
         if not 0 < len(source_ids) <= self._limit:
             raise ValueError(f"Expected 1 to {self._limit} ids. Received: {len(source_ids)}")

@@ -25,7 +25,7 @@ import tensorflow_text
 
 from pipeline.configuration.schema_data import Cleaning
 from pipeline.data.subwords import EOS, PAD, Subwords, Tokenizer
-from pipeline.decoding.beam_search import Search
+from pipeline.decoding.search import Search
 from pipeline.decoding.search_model import search_translations
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ class ServedTranslator(tf.Module):
         self.target_subwords = self.source_subwords if tokenizer.joint else _subwords_op(tokenizer.target)
         self._cleaning = cleaning
         self.search_ids = tf.function(
-            lambda source_ids: search_translations(model, source_ids, search), input_signature=[tf.TensorSpec([None, None], tf.int32)]
+            lambda source_ids: search_translations(model, source_ids, search)[:2], input_signature=[tf.TensorSpec([None, None], tf.int32)]
         )
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="texts")])
@@ -63,7 +63,7 @@ class ServedTranslator(tf.Module):
         source_ids = self.source_subwords.tokenize(texts).to_tensor(PAD)  # [B, S], EOS after each
         # A batch of no texts has no columns either; the encoder wants at least one.
         source_ids = tf.pad(source_ids, [[0, 0], [0, tf.cast(tf.equal(tf.shape(source_ids)[1], 0), tf.int32)]])
-        ids, scores = self.search_ids(source_ids)
+        ids, scores = (part[:, 0] for part in self.search_ids(source_ids))
         real = tf.logical_and(tf.not_equal(ids, PAD), tf.not_equal(ids, EOS))
         translations = self.target_subwords.detokenize(tf.ragged.boolean_mask(ids, real))
         blank = tf.equal(texts, "")
@@ -76,7 +76,7 @@ class ServedTranslator(tf.Module):
     @tf.function(input_signature=[tf.TensorSpec([None, None], tf.int32, name="source_ids")])
     def translate_ids(self, source_ids: Tensor) -> dict[str, Tensor]:
         """The signature `ids`."""
-        ids, scores = self.search_ids(source_ids)
+        ids, scores = (part[:, 0] for part in self.search_ids(source_ids))
         return {"ids": ids, "scores": scores}
 
 

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 import tensorflow as tf
 
-from pipeline.decoding.beam_search import Search
+from pipeline.decoding.search import Search
 from pipeline.decoding.search_model import search_translations
 from pipeline.support.errors import UserError
 
@@ -53,8 +53,8 @@ def traced(model: Seq2Seq, search: Search, max_tokens: int) -> Iterator[Path]:
         @tf.function(input_signature=[tf.TensorSpec([1, max_tokens + 1], tf.int32), tf.TensorSpec([1], tf.int32)])
         def translate(self, source_ids: Tensor, length: Tensor) -> dict[str, Tensor]:
             sentence = tf.ensure_shape(source_ids[:, : length[0]], [1, None])
-            ids, scores = search_translations(model, sentence, search)
-            return {"ids": ids, "score": scores}
+            found = search_translations(model, sentence, search)
+            return {"ids": found.ids[:, 0], "score": found.scores[:, 0]}
 
     module = Phone()
     options = tf.saved_model.SaveOptions(experimental_custom_gradients=False)

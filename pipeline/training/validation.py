@@ -10,8 +10,8 @@ import numpy as np
 
 from pipeline.data.batches import EncodedPairs, plan_epoch
 from pipeline.data.subwords import BOS, EOS, Tokenizer
-from pipeline.decoding.beam_search import Search
 from pipeline.decoding.scoring import corpus_bleu
+from pipeline.decoding.search import Search
 from pipeline.decoding.translator import Translator
 
 if TYPE_CHECKING:

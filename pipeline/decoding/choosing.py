@@ -1,0 +1,72 @@
+"""How hypotheses are grown by a token: the likeliest ways of all, or each hypothesis by lot."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+from keras import ops
+
+from pipeline.decoding.search import NEVER, log_sum_exp
+
+Tensor = Any
+
+# (logits of what is allowed [B, K, V], log of the sum of exp of all logits [B, K], alive [B, K]) -> as `likeliest` does
+Choose = Callable[[Tensor, Tensor, Tensor], tuple[Tensor, Tensor, Tensor]]
+
+
+def likeliest(allowed: Tensor, log_sum: Tensor, alive: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Beam search's way: of all hypotheses of a sentence and all tokens, the K likeliest pairs.
+
+    Args:
+        allowed: [B, K, V] logits; very low where a token is not allowed. Probabilities are those of the model all the same.
+        log_sum: [B, K] log sum exp of the model's logits.
+        alive: [B, K] log probabilities so far.
+
+    Returns:
+        alive [B, K], the likeliest first; the token of each [B, K] int32; its parent [B, K] int32, 0 to K - 1.
+    """
+    batch, beams = ops.shape(alive)
+    # No hypothesis has more than K children among the K likeliest of all.
+    most = min(beams, allowed.shape[-1])
+    logits, tokens = ops.top_k(allowed, most)  # --> [B, K, most]
+    children = ops.reshape(logits + (alive - log_sum)[..., None], (batch, beams * most))
+    alive, places = ops.top_k(children, beams)
+    places = ops.cast(places, "int32")
+    rows = ops.reshape(places + ops.arange(batch, dtype="int32")[:, None] * (beams * most), (-1,))
+    tokens = ops.take(ops.reshape(ops.cast(tokens, "int32"), (-1,)), rows, axis=0)
+    return alive, ops.reshape(tokens, (batch, beams)), places // most
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """Random sampling: K translations of each sentence, each drawn token by token from the model's probabilities.
+
+    Attributes:
+        temperature: logits are divided by this: below 1 the likely gets likelier (Ackley et al., 1985).
+        top_k: only that many tokens, the likeliest, are in the lot (Fan et al., 2018); 0 = all.
+        top_p: only the likeliest tokens that have this probability together are (Holtzman et al., 2020); 1 = all.
+        seeds: of the lot.
+    """
+
+    temperature: float
+    top_k: int
+    top_p: float
+    seeds: keras.random.SeedGenerator
+
+    def __call__(self, allowed: Tensor, log_sum: Tensor, alive: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """See `likeliest`; every hypothesis has one child, and keeps its place."""
+        vocabulary = allowed.shape[-1]
+        logits, tokens = ops.top_k(allowed, min(self.top_k or vocabulary, vocabulary))  # --> [B, K, k], the likeliest first
+        heated = logits / self.temperature
+        probabilities = ops.exp(heated - log_sum_exp(heated)[..., None])
+        before = ops.cumsum(probabilities, axis=-1) - probabilities  # what the likelier ones have together
+        uniform = keras.random.uniform(ops.shape(heated), minval=1e-7, maxval=1.0, seed=self.seeds)
+        # The largest of log p + Gumbel noise is a draw from p (Gumbel, 1954).
+        lot = ops.where(before < self.top_p, heated, NEVER) - ops.log(-ops.log(uniform))
+        drawn = ops.cast(ops.top_k(lot, 1)[1], "int32")
+        logit, token = (ops.squeeze(ops.take_along_axis(part, drawn, axis=-1), -1) for part in (logits, ops.cast(tokens, "int32")))
+        parents = ops.broadcast_to(ops.arange(ops.shape(alive)[1], dtype="int32")[None, :], ops.shape(alive))
+        return alive + logit - log_sum, token, parents

@@ -1,0 +1,105 @@
+"""What may not be written, whatever the model thinks: limits of length, repetitions, a beginning that is given."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from keras import ops
+
+from pipeline.decoding.search import NEVER
+
+Tensor = Any
+
+
+class Position(NamedTuple):
+    """Where a search stands when a rule is asked.
+
+    Attributes:
+        index: tokens written so far, a scalar.
+        history: [B * K, L] int32 the tokens of each hypothesis, 0 from `index` on.
+        batch, beams, vocabulary: B, K, V.
+    """
+
+    index: Tensor
+    history: Tensor
+    batch: Tensor
+    beams: int
+    vocabulary: int
+
+
+class Rule:
+    """Tells which tokens may not follow. One that must remember what a hypothesis has written has a memory of it; most need none."""
+
+    def begin(self, batch: Tensor, beams: int) -> Tensor:
+        """The memory before the first token: [B * K, ...]."""
+        return ops.zeros((batch * beams, 1))
+
+    def veto(self, at: Position, memory: Tensor) -> Tensor:
+        """What is added to the logits: 0, or `NEVER` for what may not follow; of a shape that broadcasts to [B, K, V]."""
+        raise NotImplementedError
+
+    def follow(self, memory: Tensor, tokens: Tensor) -> Tensor:
+        """The memory after one token more: memory [B * K, ...] and tokens [B * K] -> memory."""
+        return memory
+
+
+class AtLeast(Rule):
+    """No end before a translation has so many tokens, EOS counted.
+
+    Args:
+        least: [B] int32.
+        eos: its id.
+    """
+
+    def __init__(self, least: Tensor, eos: int) -> None:
+        self.least, self.eos = least, eos
+
+    def veto(self, at: Position, memory: Tensor) -> Tensor:
+        """See `Rule.veto`."""
+        too_early = ops.cast(at.index + 1 < self.least, "float32")[:, None, None]
+        return too_early * NEVER * ops.one_hot([self.eos], at.vocabulary)
+
+
+class NoRepeat(Rule):
+    """No n tokens in a row that stand in the translation already (Paulus et al., 2018, 2.5).
+
+    Args:
+        size: n, at least 1.
+        limit: L.
+    """
+
+    def __init__(self, size: int, limit: int) -> None:
+        self.size, self.limit = size, limit
+
+    def veto(self, at: Position, memory: Tensor) -> Tensor:
+        """See `Rule.veto`; PAD (0), which nobody writes, stands for nothing."""
+        before, places = self.size - 1, max(self.limit - self.size + 1, 0)
+        starts = ops.arange(places, dtype="int32")
+        # The n-gram that begins at `start` is whole, and its first n - 1 tokens are those that were written last.
+        same = starts + before < at.index
+        for number in range(before):
+            last = ops.take(at.history, ops.maximum(at.index - before + number, 0), axis=1)
+            same = ops.logical_and(same, at.history[:, number : number + places] == last[:, None])
+        forbidden = ops.where(same, at.history[:, before : before + places], 0)  # [B * K, places]
+        rows = ops.arange(at.batch * at.beams, dtype="int32")[:, None] + ops.zeros_like(forbidden)
+        cells = ops.reshape(ops.stack([rows, forbidden], axis=-1), (-1, 2))
+        counts = ops.scatter(cells, ops.ones_like(cells[:, 0], dtype="float32"), (at.batch * at.beams, at.vocabulary))
+        return ops.reshape(ops.minimum(counts, 1.0) * NEVER, (at.batch, at.beams, at.vocabulary))
+
+
+class Prefix(Rule):
+    """A beginning that is given, and is to be gone on from; its probability counts as that of the rest does.
+
+    Args:
+        ids: [B, P] int32, 0 after each.
+    """
+
+    def __init__(self, ids: Tensor) -> None:
+        self.ids = ids
+
+    def veto(self, at: Position, memory: Tensor) -> Tensor:
+        """See `Rule.veto`."""
+        last = ops.shape(self.ids)[1] - 1
+        given = ops.where(at.index <= last, ops.take(self.ids, ops.minimum(at.index, last), axis=1), 0)
+        others = (1.0 - ops.one_hot(given, at.vocabulary)) * NEVER
+        return ops.where(given[:, None] > 0, others, 0.0)[:, None]

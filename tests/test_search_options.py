@@ -1,0 +1,269 @@
+"""What a search can be asked for beyond the best translation: each option against every sequence there is."""
+
+from __future__ import annotations
+
+import itertools
+from collections import Counter
+from collections.abc import Callable
+
+import keras
+import numpy as np
+import pytest
+from keras import ops
+from test_beam_search import BOS, CLOSE, EOS, RandomNetwork
+
+from pipeline.decoding.beam_search import beam_search
+from pipeline.decoding.choosing import Drawn
+from pipeline.decoding.rules import AtLeast, NoRepeat, Prefix
+from pipeline.decoding.search import EXTRA_TOKENS, NEVER, Search
+
+LIMIT = 4
+SOURCE_LENGTHS = [3, 1, 5, 2]
+MASK = np.arange(5) < np.array(SOURCE_LENGTHS)[:, None]
+
+
+class Attentive(RandomNetwork):
+    """The random network, with attention on sources of `SOURCE_LENGTHS`."""
+
+    def __init__(self, seed: int, **options: float) -> None:
+        super().__init__(seed, batch=len(SOURCE_LENGTHS), **options)
+        self.looks = np.random.default_rng(seed + 100).normal(scale=2.0, size=(self.recurrent.shape[0], MASK.shape[1])).astype("float32")
+
+    def step(self, tokens, states):
+        logits, states, _ = super().step(tokens, states)
+        weights = ops.softmax(ops.where(MASK[:, None, :], ops.matmul(states, self.looks), NEVER))
+        return logits, states, weights * MASK[:, None, :]
+
+    def numpy_weights(self, state: np.ndarray, sentence: int) -> np.ndarray:
+        """[S] attention of a step that led to `state`."""
+        scores = np.where(MASK[sentence], np.exp(state @ self.looks), 0.0)
+        return scores / scores.sum()
+
+    def read(self, sentence: int, tokens: list[int]) -> tuple[float, np.ndarray]:
+        """The log probability of a translation, and its attention [T, S]."""
+        total, before, state, weights = 0.0, BOS, self.initial[sentence], []
+        for token in tokens:
+            log_probs, state = self.numpy_step(before, state)
+            total, before = total + log_probs[token], token
+            weights.append(self.numpy_weights(state, sentence))
+        return total, np.array(weights)
+
+
+def score(network: Attentive, sentence: int, tokens: list[int], search: Search) -> float:
+    """The formula of `Search`."""
+    total, weights = network.read(sentence, tokens)
+    attention = np.maximum(weights.sum(0)[MASK[sentence]], 1e-4)
+    return total / ((5 + len(tokens)) / 6) ** search.length_penalty + search.coverage_penalty * np.log(np.minimum(attention, 1.0)).sum()
+
+
+def every_translation(
+    network: Attentive, sentence: int, search: Search, allowed: Callable[[list[int]], bool] = lambda tokens: True
+) -> list[tuple[float, list[int]]]:
+    """All that end within the limit and are allowed, the best first."""
+    others = [token for token in range(network.vocabulary) if token != EOS]
+    bodies = itertools.chain.from_iterable(itertools.product(others, repeat=length) for length in range(search.max_tokens))
+    sequences = ([*body, EOS] for body in bodies)
+    return sorted(((score(network, sentence, tokens, search), tokens) for tokens in sequences if allowed(tokens)), reverse=True)
+
+
+def wide(limit: int = LIMIT, **options: float) -> Search:
+    """With room for every hypothesis."""
+    return Search(5 * 4 ** (limit - 1), limit, **{"length_penalty": 0.8, **options})
+
+
+def assert_best(network: Attentive, search: Search, rules=(), allowed: Callable[[int, list[int]], bool] = lambda sentence, tokens: True):
+    """The search finds the best of all translations that are allowed to each sentence."""
+    found = beam_search(network.step, network.initial, search, MASK, rules)
+    for sentence in range(len(SOURCE_LENGTHS)):
+        expected = every_translation(network, sentence, search, lambda tokens: allowed(sentence, tokens))  # noqa: B023
+        assert len(expected) >= search.best
+        for number, (value, tokens) in enumerate(expected[: search.best]):
+            assert found.ids[sentence, number].numpy().tolist() == tokens + [0] * (search.max_tokens - len(tokens))
+            np.testing.assert_allclose(found.scores[sentence, number], value, **CLOSE)
+
+
+@pytest.mark.parametrize("length_penalty", [0.0, 1.0])
+@pytest.mark.parametrize("coverage_penalty", [0.0, 0.5])
+def test_the_best_translations_in_their_order(length_penalty: float, coverage_penalty: float) -> None:
+    network = Attentive(1)
+    assert_best(network, wide(best=7, length_penalty=length_penalty, coverage_penalty=coverage_penalty))
+    one, several = wide(coverage_penalty=coverage_penalty), wide(coverage_penalty=coverage_penalty, best=3)
+    assert np.array_equal(
+        beam_search(network.step, network.initial, one, MASK).ids[:, 0], beam_search(network.step, network.initial, several, MASK).ids[:, 0]
+    )
+
+
+def test_the_coverage_penalty_prefers_what_looks_at_everything() -> None:
+    network = Attentive(3, end=1.0)
+    without, covered = (
+        beam_search(network.step, network.initial, wide(coverage_penalty=beta), MASK, with_attention=True) for beta in (0.0, 2.0)
+    )
+    assert not np.array_equal(without.ids, covered.ids)
+
+    def seen(found) -> float:
+        return float(np.minimum(found.attention[:, 0], 1.0).sum())
+
+    assert seen(covered) > seen(without) + 0.1
+
+
+def test_lengths_are_relative_to_the_source() -> None:
+    search = Search(320, LIMIT, 0.8, min_length_ratio=0.6, max_length_ratio=0.5)
+    lengths = np.array([1, 2, 3, 5, 30])
+    assert search.least(lengths).numpy().tolist() == [1, 2, 2, 3, 4]  # ceil(0.6 S), within the limit
+    assert search.most(lengths).numpy().tolist() == [4] * 5
+    long = Search(4, 100, 0.8, max_length_ratio=1.5)
+    assert long.most(lengths).numpy().tolist() == [EXTRA_TOKENS + extra for extra in (1, 3, 4, 7, 45)]
+
+
+def test_no_translation_is_shorter_than_it_may_be() -> None:
+    least = [3, 1, 4, 2]
+    network = Attentive(2, end=1.0)
+    free = beam_search(network.step, network.initial, wide(), MASK)
+    assert np.any(np.count_nonzero(free.ids[:, 0], axis=-1) < least), "a minimum that changes nothing would prove nothing"
+    assert_best(network, wide(best=2), [AtLeast(np.array(least, "int32"), EOS)], lambda sentence, tokens: len(tokens) >= least[sentence])
+
+
+def test_a_limit_of_a_sentence_is_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pipeline.decoding.search.EXTRA_TOKENS", 0)
+    network = Attentive(2, end=-1.0)
+    search = wide(max_length_ratio=1.0)
+    most = [min(length, LIMIT) for length in SOURCE_LENGTHS]
+    assert_best(network, search, allowed=lambda sentence, tokens: len(tokens) <= most[sentence])
+    narrow = beam_search(network.step, network.initial, Search(1, LIMIT, 0.8, max_length_ratio=1.0), MASK)
+    for row, longest in zip(narrow.ids[:, 0].numpy().tolist(), most, strict=True):
+        assert np.count_nonzero(row) <= longest and not any(row[longest:])
+
+
+@pytest.mark.parametrize(("size", "limit"), [(1, LIMIT), (2, LIMIT), (3, 5)])
+def test_no_ngram_stands_twice(size: int, limit: int) -> None:
+    def fresh(_: int, tokens: list[int]) -> bool:
+        grams = list(zip(*(tokens[start:] for start in range(size)), strict=False))
+        return len(set(grams)) == len(grams)
+
+    network = Attentive(4, end=-2.0)
+    # PAD (0) is a token like any other to this network, but to the search the end of what is written.
+    network.bias[0] = -1e6
+    search = wide(limit, best=3)
+    unbound = [tokens for sentence in range(4) for _, tokens in every_translation(network, sentence, search)]
+    assert not all(fresh(0, tokens) for tokens in unbound), "nothing to forbid"
+    assert_best(network, search, [NoRepeat(size, limit)], lambda sentence, tokens: fresh(sentence, tokens) and 0 not in tokens)
+
+
+def test_a_beginning_is_gone_on_from() -> None:
+    prefixes = np.array([[1, 4], [2, 0], [0, 0], [4, 4]], "int32")
+
+    def begins(sentence: int, tokens: list[int]) -> bool:
+        given = [token for token in prefixes[sentence].tolist() if token]
+        return tokens[: len(given)] == given
+
+    assert_best(Attentive(5), wide(best=2), [Prefix(prefixes)], begins)
+
+
+def test_options_together() -> None:
+    prefixes, least = np.array([[1], [0], [4], [0]], "int32"), np.array([3, 2, 3, 4], "int32")
+    network = Attentive(6, end=1.0)
+    network.bias[0] = -1e6
+
+    def allowed(sentence: int, tokens: list[int]) -> bool:
+        given = prefixes[sentence, 0]
+        return len(tokens) >= least[sentence] and len(set(tokens)) == len(tokens) and 0 not in tokens and (not given or tokens[0] == given)
+
+    rules = [AtLeast(least, EOS), NoRepeat(1, LIMIT), Prefix(prefixes)]
+    assert_best(network, wide(best=2, coverage_penalty=0.4), rules, allowed)
+
+
+@pytest.mark.parametrize(("beam_size", "best"), [(2, 2), (4, 3), (8, 8)])
+@pytest.mark.parametrize("coverage_penalty", [0.0, 0.3])
+def test_stopping_early_loses_none_of_the_best(beam_size: int, best: int, coverage_penalty: float) -> None:
+    """The same beam in NumPy, which goes on to the limit."""
+    for seed, end in ((1, -2.0), (2, 0.0), (3, 2.0)):
+        network = Attentive(seed, vocabulary=9, end=end)
+        network.bias[0] = -1e6  # PAD
+        search = Search(beam_size, 10, 0.7, coverage_penalty, best)
+        found = beam_search(network.step, network.initial, search, MASK)
+        for sentence in range(len(SOURCE_LENGTHS)):
+            alive, ended = [(0.0, [BOS], network.initial[sentence])], []
+            for _ in range(search.max_tokens):
+                grown = []
+                for total, tokens, state in alive:
+                    log_probs, following = network.numpy_step(tokens[-1], state)
+                    grown += [(total + log_probs[token], [*tokens, token], following) for token in range(9)]
+                grown = sorted(grown, key=lambda hypothesis: -hypothesis[0])[:beam_size]
+                alive = [hypothesis for hypothesis in grown if hypothesis[1][-1] != EOS]
+                ended += [tokens[1:] for _, tokens, _ in grown if tokens[-1] == EOS]
+            expected = sorted(((score(network, sentence, tokens, search), tokens) for tokens in ended), reverse=True)[:best]
+            rows = found.ids[sentence].numpy().tolist()
+            assert [row[: len(tokens)] for row, (_, tokens) in zip(rows, expected, strict=False)] == [tokens for _, tokens in expected]
+            np.testing.assert_allclose(found.scores[sentence, : len(expected)], [value for value, _ in expected], **CLOSE)
+            # Where too few have ended, those that were cut off stand behind them.
+            assert all(EOS not in row and all(row) == any(row) for row in rows[len(expected) :])
+
+
+def test_attention_and_alignment_are_those_of_the_translation() -> None:
+    network = Attentive(7, vocabulary=9, end=0.5)
+    found = beam_search(network.step, network.initial, Search(3, 10, 0.8, best=2), MASK, with_attention=True)
+    for sentence, number in itertools.product(range(len(SOURCE_LENGTHS)), range(2)):
+        row = found.ids[sentence, number].numpy().tolist()
+        tokens = row[: row.index(EOS) + 1] if EOS in row else row
+        _, weights = network.read(sentence, tokens)
+        np.testing.assert_allclose(found.attention[sentence, number], weights.sum(0), **CLOSE)
+        assert found.aligned[sentence, number, : len(tokens)].numpy().tolist() == weights.argmax(1).tolist()
+
+
+def test_more_translations_than_hypotheses_are_refused() -> None:
+    with pytest.raises(ValueError, match="best=5, beam_size=4"):
+        Search(4, 10, 1.0, best=5)
+
+
+# --- by lot -----------------------------------------------------------------------------------------------------------
+
+
+def drawn(network: Attentive, samples: int, temperature: float = 1.0, top_k: int = 0, top_p: float = 1.0, seed: int = 1):
+    choose = Drawn(temperature, top_k, top_p, keras.random.SeedGenerator(seed))
+    return beam_search(network.step, network.initial, Search(samples, LIMIT, 0.0, best=samples), MASK, choose=choose, with_attention=True)
+
+
+@pytest.mark.parametrize("temperature", [0.5, 1.0])
+def test_tokens_are_drawn_as_often_as_they_are_likely(temperature: float) -> None:
+    network, samples = Attentive(8), 4000
+    found = drawn(network, samples, temperature)
+    for sentence in range(len(SOURCE_LENGTHS)):
+        log_probs, _ = network.numpy_step(BOS, network.initial[sentence])
+        expected = np.exp(log_probs / temperature) / np.exp(log_probs / temperature).sum()
+        counts = Counter(found.ids[sentence, :, 0].numpy().tolist())
+        for token, probability in enumerate(expected):
+            assert abs(counts[token] / samples - probability) < 4 * (probability * (1 - probability) / samples) ** 0.5 + 1e-3
+
+
+def test_scores_of_drawn_translations_are_the_models_own() -> None:
+    network = Attentive(8)
+    found = drawn(network, 20, temperature=0.7, top_k=3)
+    for sentence, number in itertools.product(range(len(SOURCE_LENGTHS)), range(20)):
+        row = found.ids[sentence, number].numpy().tolist()
+        tokens = row[: row.index(EOS) + 1] if EOS in row else row
+        np.testing.assert_allclose(found.scores[sentence, number], network.read(sentence, tokens)[0], **CLOSE)
+
+
+@pytest.mark.parametrize("options", [{"top_k": 1}, {"top_p": 1e-6}, {"temperature": 1e-3}])
+def test_a_lot_with_one_token_in_it_is_greedy_search(options: dict[str, float]) -> None:
+    network = Attentive(9)
+    greedy = beam_search(network.step, network.initial, Search(1, LIMIT, 0.0), MASK)
+    found = drawn(network, 3, **options)
+    assert np.array_equal(found.ids, np.repeat(greedy.ids, 3, axis=1))
+
+
+def test_only_the_likeliest_are_in_the_lot() -> None:
+    network = Attentive(10)
+    by_number, by_mass = drawn(network, 500, top_k=2), drawn(network, 500, top_p=0.6)
+    for sentence in range(len(SOURCE_LENGTHS)):
+        log_probs, _ = network.numpy_step(BOS, network.initial[sentence])
+        order = np.argsort(-log_probs)
+        needed = int(np.searchsorted(np.cumsum(np.exp(log_probs[order])), 0.6)) + 1
+        assert set(by_number.ids[sentence, :, 0].numpy().tolist()) == set(order[:2].tolist())
+        assert set(by_mass.ids[sentence, :, 0].numpy().tolist()) == set(order[:needed].tolist())
+
+
+def test_the_same_seed_draws_the_same() -> None:
+    network = Attentive(11)
+    once, again, other = (drawn(network, 10, seed=seed).ids for seed in (1, 1, 2))
+    assert np.array_equal(once, again) and not np.array_equal(once, other)
