@@ -179,7 +179,7 @@ def test_stopping_early_loses_none_of_the_best(beam_size: int, best: int, covera
     for seed, end in ((1, -2.0), (2, 0.0), (3, 2.0)):
         network = Attentive(seed, vocabulary=9, end=end)
         network.bias[0] = -1e6  # PAD
-        search = Search(beam_size, 10, 0.7, coverage_penalty, best)
+        search = Search(beam_size, 10, 0.7, coverage_penalty=coverage_penalty, best=best)
         found = beam_search(network.step, network.initial, search, MASK)
         for sentence in range(len(SOURCE_LENGTHS)):
             alive, ended = [(0.0, [BOS], network.initial[sentence])], []

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import KW_ONLY, asdict, dataclass
 from typing import Any, NamedTuple
 
 from keras import ops
@@ -48,6 +48,7 @@ class Search:
     beam_size: int
     max_tokens: int
     length_penalty: float
+    _: KW_ONLY
     coverage_penalty: float = 0.0
     best: int = 1
     min_length_ratio: float = 0.0

@@ -148,16 +148,16 @@ def search_of(config: Config) -> Search:
     decoding = config.decoding
     return Search(
         # As many hypotheses as translations are wanted, at least; by lot, no more: each is a translation.
-        decoding.best if decoding.sampling is not None else max(decoding.beam_size, decoding.best),
-        decoding.max_tokens,
-        decoding.length_penalty,
-        decoding.coverage_penalty,
-        decoding.best,
-        decoding.min_length_ratio,
-        decoding.max_length_ratio,
-        decoding.no_repeat_ngram,
-        BOS,
-        EOS,
+        beam_size=decoding.best if decoding.sampling is not None else max(decoding.beam_size, decoding.best),
+        max_tokens=decoding.max_tokens,
+        length_penalty=decoding.length_penalty,
+        coverage_penalty=decoding.coverage_penalty,
+        best=decoding.best,
+        min_length_ratio=decoding.min_length_ratio,
+        max_length_ratio=decoding.max_length_ratio,
+        no_repeat_ngram=decoding.no_repeat_ngram,
+        bos=BOS,
+        eos=EOS,
     )
 
 
