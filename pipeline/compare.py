@@ -78,7 +78,7 @@ def _write(plan: Plan, results: dict[str, Result], failures: dict[str, str]) -> 
 def _check_packages(chosen: Sequence[Variation]) -> None:
     """Looks at once for what an evaluation would miss only after hours of training."""
     if any(variation.config.evaluation.tokenized_bleu for variation in chosen):
-        from pipeline.decoding.scoring import check_sacremoses
+        from pipeline.scoring.moses import check_sacremoses
 
         check_sacremoses()
 

@@ -1,4 +1,4 @@
-"""Scores a run's translations, or any file pair: python -m pipeline.evaluate --run RUN"""
+"""Scores a run's translations, or any files; several systems beside each other: python -m pipeline.evaluate --run RUN"""
 
 from __future__ import annotations
 
@@ -10,23 +10,26 @@ from typing import TYPE_CHECKING, Any
 from pipeline.configuration import Config
 from pipeline.support.console import add_ensemble_argument, add_set_argument, config_and_run, guarded, say
 from pipeline.support.errors import UserError
-from pipeline.support.files import read_json, sha256, write_json
+from pipeline.support.files import read_json, sha256, write_json, write_text
 from pipeline.support.run_directory import SPLITS, RunDirectory
 from pipeline.support.stages import perform
 
 if TYPE_CHECKING:
     from pipeline.decoding.evaluation import Evaluated
-    from pipeline.decoding.scoring import Scores
+    from pipeline.scoring.systems import TestSet
+
+_REMEDY = "Convert the file: iconv -t UTF-8."
 
 
 def run_stage(config: Config, run: RunDirectory) -> None:
-    """Translates and scores the splits of config.evaluation; writes evaluation.json and hypotheses/<split>.tsv; prints both in short.
+    """Translates and scores the splits of config.evaluation; writes evaluation.json and, of each split, hypotheses/<split>.tsv and .html.
 
     Raises:
         UserError: the run is not trained yet, or a split is empty; or config.evaluation.tokenized_bleu wants a package that is missing.
     """
     from pipeline.data.subwords import Tokenizer
-    from pipeline.decoding.evaluation import SCHEMA_VERSION, write_hypotheses
+    from pipeline.decoding.evaluation import SCHEMA_VERSION, evaluate_splits, write_hypotheses
+    from pipeline.scoring.page import evaluation_page
 
     results = evaluate_splits(config, run)
     made_with = {
@@ -37,63 +40,43 @@ def run_stage(config: Config, run: RunDirectory) -> None:
     written = _still_true(run, made_with, SCHEMA_VERSION)
     for split, result in results.items():
         path = run.hypotheses / f"{split}.tsv"
-        write_hypotheses(path, result)
+        write_hypotheses(path, result.test, result.judged.hypotheses)
+        page = evaluation_page(f"{config.name}: {split}", result.test, {config.name: result.judged}, _facts(config))
+        write_text(path.with_suffix(".html"), page)
         written[split] = describe(result) | made_with | {"hypotheses": path.relative_to(run.root).as_posix()}
     languages = {"source_language": config.data.source_language, "target_language": config.data.target_language}
     write_json(run.evaluation, {"schema_version": SCHEMA_VERSION, **languages, "splits": written})
     show(results, config)
-    say(f"hypotheses in {run.hypotheses}")
-
-
-def evaluate_splits(config: Config, run: RunDirectory, *others: RunDirectory) -> dict[str, Evaluated]:
-    """Translates the splits of config.evaluation, with `others` as an ensemble, and scores them.
-
-    Raises:
-        UserError: see `run_stage`; or the runs do not go together.
-    """
-    from pipeline.data.corpus import load_split
-    from pipeline.decoding.evaluation import evaluate
-    from pipeline.decoding.scoring import check_sacremoses
-    from pipeline.decoding.text_stream import TextTranslator
-
-    if config.evaluation.tokenized_bleu:
-        check_sacremoses()
-    tables = {str(split): load_split(run, split) for split in config.evaluation.splits}
-    for split, table in tables.items():
-        if not len(table):
-            raise UserError(f"{run.split(split)}: the split has no sentences to evaluate. Raise data.{split}, or leave it out.")
-    translator = TextTranslator.load(run, config, *others)
-    return {
-        split: evaluate(
-            translator,
-            list(table["source"]),
-            list(table["target"]),
-            list(table["tag"]),
-            language=config.data.target_language,
-            tokenized=config.evaluation.tokenized_bleu,
-            batch_sentences=config.decoding.batch_sentences,
-            label=f"translating {split}",
-        )
-        for split, table in tables.items()
-    }
+    say(f"hypotheses, and pages to look at, in {run.hypotheses}")
 
 
 def show(results: dict[str, Evaluated], config: Config) -> None:
     """Prints the scores of each split, or other text, by name; then, of each, the breakdowns and some translations."""
-    from pipeline.decoding.evaluation import length_table, sample_lines
+    from pipeline.decoding.evaluation import sample_lines
+    from pipeline.scoring.systems import part_tables, score_table
 
-    print("\n".join(score_table({name: result.scores for name, result in results.items()})))
+    print("\n".join(score_table({name: result.judged for name, result in results.items()})))
     for name, result in results.items():
-        speed = f", {len(result.sources) / result.seconds:,.0f} sentences/s" if result.seconds > 0 else ""
+        speed = f", {len(result.test.sources) / result.seconds:,.0f} sentences/s" if result.seconds > 0 else ""
         print(f"\n{name}: {result.seconds:.1f} s{speed}, beam {config.decoding.beam_size}")
-        for tag, (sentences, bleu) in result.bleu_by_tag.items():
-            print(f"  BLEU {bleu:5.2f} on {sentences:,} sentences of {tag or 'no tag'}")
-        print("\n".join(f"  {line}" for line in length_table(result)))
+        print("\n".join(part_tables({"": result.judged})))
         if result.segmented:
-            print(f"  {result.segmented:,} sentences of more than {config.model.max_tokens} pieces were translated in segments")
+            print(f"\n{result.segmented:,} sentences of more than {config.model.max_tokens} pieces were translated in segments")
         if config.evaluation.samples:
-            languages = (config.data.source_language, config.data.target_language)
-            print("\n" + "\n".join(sample_lines(result, config.evaluation.samples, languages)).rstrip())
+            print("\n" + "\n".join(sample_lines(result, config.evaluation.samples)).rstrip())
+
+
+def compare(test: TestSet, systems: dict[str, list[str]], title: str, page: Path | None, options: Any, run: RunDirectory | None) -> None:
+    """Prints the scores of systems on one test set, with the significance of each one's difference to the first; writes a page of it."""
+    from pipeline.decoding.evaluation import word_counts_of
+    from pipeline.scoring.page import evaluation_page
+    from pipeline.scoring.systems import judge, part_tables, score_table
+
+    judged = judge(test, systems, None if run is None else word_counts_of(run), options.tokenized_bleu)
+    print("\n".join([*score_table(judged), *part_tables(judged)]))
+    if page is not None:
+        write_text(page, evaluation_page(title, test, judged))
+        say(f"with charts and sentences: {page}")
 
 
 def describe(result: Evaluated) -> dict[str, Any]:
@@ -102,78 +85,43 @@ def describe(result: Evaluated) -> dict[str, Any]:
     def parts(found: dict[str, tuple[int, float]]) -> dict[str, dict[str, float]]:
         return {name: {"sentences": sentences, "bleu": round(bleu, 4)} for name, (sentences, bleu) in found.items()}
 
+    judged = result.judged
     return {
-        **result.scores.as_dict(),
-        "bleu_by_tag": parts(result.bleu_by_tag),
-        "bleu_by_length": parts(result.bleu_by_length),
+        **judged.scores.as_dict(),
+        "bleu_by_tag": parts(judged.by_tag),
+        "bleu_by_length": parts(judged.by_length),
+        "bleu_by_rarity": parts(judged.by_rarity),
         "segmented": result.segmented,
         "seconds": round(result.seconds, 3),
-        "sentences_per_second": round(len(result.sources) / max(result.seconds, 1e-9), 1),
+        "sentences_per_second": round(len(result.test.sources) / max(result.seconds, 1e-9), 1),
     }
-
-
-def score_table(scores: dict[str, Scores]) -> list[str]:
-    """Scores by name, and below them the signatures that say how they were computed."""
-    first = next(iter(scores.values()))
-    tokenized = first.tokenized_bleu is not None
-    lines = [f"{'':12} {'sentences':>9} {'BLEU':>7} {'chrF':>7} {'TER':>7} {'length':>7}{' BLEU tok' if tokenized else ''}"]
-    for name, row in scores.items():
-        last = f" {row.tokenized_bleu:>8.2f}" if tokenized else ""
-        lines.append(f"{name:12} {row.sentences:>9,} {row.bleu:>7.2f} {row.chrf:>7.2f} {row.ter:>7.2f} {row.length_ratio:>7.3f}{last}")
-    lines += ["", f"BLEU  {first.bleu_signature}", f"chrF  {first.chrf_signature}", f"TER   {first.ter_signature}"]
-    return [*lines, f"BLEU tok  {first.tokenized_bleu_signature}"] if tokenized else lines
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command; returns its exit status."""
-    parser = argparse.ArgumentParser(
-        prog="python -m pipeline.evaluate",
-        description="Score translations with sacreBLEU: of a run's splits, of a file that the run translates (--source, --references), "
-        "or of finished translations (--hypotheses, --references).",
-    )
-    parser.add_argument("--run", metavar="RUN", help="folder of a run, such as artifacts/quickstart")
-    add_set_argument(parser)
-    add_ensemble_argument(parser, "; the scores are shown, not stored")
-    parser.add_argument(
-        "--tokenized-bleu",
-        action="store_true",
-        help="also BLEU of lower-cased, Moses-tokenised text; the same as --set evaluation.tokenized_bleu=true",
-    )
-    parser.add_argument("--split", action="append", choices=SPLITS, help="a split of the run, as often as needed (default: the config's)")
-    parser.add_argument("--source", type=Path, metavar="FILE", help="text for the run to translate, a sentence a line")
-    parser.add_argument("--hypotheses", type=Path, metavar="FILE", help="finished translations, a sentence a line")
-    parser.add_argument("--references", type=Path, metavar="FILE", help="the right translations, line by line")
-    parser.add_argument(
-        "--language", default="", metavar="CODE", help="target language of --hypotheses, for BLEU's tokenisation (default: that of --run)"
-    )
+    parser = _parser()
     options = parser.parse_args(arguments)
-    if (options.source is None and options.hypotheses is None) != (options.references is None):
-        parser.error("--references goes with --source or --hypotheses")
-    if options.source is not None and options.hypotheses is not None:
-        parser.error("--source and --hypotheses exclude each other: the first is translated, the second already is")
-    if options.references is not None and options.split:
-        parser.error("--split and --references exclude each other")
-    if options.hypotheses is None and options.run is None:
-        parser.error("expected --run RUN, or --hypotheses FILE --references FILE")
-    if options.ensemble and options.hypotheses is not None:
-        parser.error("--ensemble and --hypotheses exclude each other: finished translations need no runs")
+    if wrong := _misfit(options):
+        parser.error(wrong)
     if options.tokenized_bleu:
         options.overrides.append("evaluation.tokenized_bleu=true")
     if options.split:
         options.overrides.append(f"evaluation.splits=[{', '.join(dict.fromkeys(options.split))}]")
 
     def command() -> int:
-        if options.hypotheses is not None:
-            # Without its language, Japanese would be scored by words between spaces.
-            language = options.language or (config_and_run(options)[0].data.target_language if options.run else "")
-            _score_files(options.hypotheses, options.references, language, options.tokenized_bleu)
+        if options.hypotheses:
+            _compare_files(options)
             return 0
         config, run = config_and_run(options)
         others = [RunDirectory.existing(other) for other in options.ensemble]
         if options.source is not None:
-            _translate_and_score(config, run, others, options.source, options.references)
+            _translate_and_score(config, run, others, options)
         elif others:
+            from pipeline.decoding.evaluation import evaluate_splits
+
             show(evaluate_splits(config, run, *others), config)
+        elif options.against:
+            _compare_runs(config, run, options)
         else:
             perform("evaluate", config, run, store_config=False)
         return 0
@@ -181,39 +129,129 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return guarded(command)
 
 
-def _score_files(hypotheses: Path, references: Path, language: str, tokenized: bool) -> None:
-    from pipeline.decoding.scoring import score
-
-    texts = _read_pair(hypotheses, references)
-    print("\n".join(score_table({hypotheses.name[:12]: score(*texts, language, tokenized=tokenized)})))
-
-
-def _translate_and_score(config: Config, run: RunDirectory, others: list[RunDirectory], source: Path, references: Path) -> None:
-    sources, expected = _read_pair(source, references)
-    from pipeline.decoding.evaluation import evaluate
-    from pipeline.decoding.text_stream import TextTranslator
-
-    result = evaluate(
-        TextTranslator.load(run, config, *others),
-        sources,
-        expected,
-        language=config.data.target_language,
-        tokenized=config.evaluation.tokenized_bleu,
-        batch_sentences=config.decoding.batch_sentences,
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m pipeline.evaluate",
+        description="Score translations with sacreBLEU: of a run's splits, of a file that the run translates (--source, --references), "
+        "or finished ones (--hypotheses, --references). Several systems on one test set are compared with the first: the run with those "
+        "of --against, or the files of --hypotheses among themselves.",
     )
-    show({source.name[:12]: result}, config)
+    parser.add_argument("--run", metavar="RUN", help="folder of a run, such as artifacts/quickstart")
+    add_set_argument(parser)
+    add_ensemble_argument(parser, "; the scores are shown, not stored")
+    parser.add_argument(
+        "--against",
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="SYSTEM",
+        help="other systems: runs, or files with a translation a line; NAME=PATH gives one a name",
+    )
+    parser.add_argument(
+        "--tokenized-bleu",
+        action="store_true",
+        help="also BLEU of lower-cased, Moses-tokenised text; the same as --set evaluation.tokenized_bleu=true",
+    )
+    parser.add_argument("--split", action="append", choices=SPLITS, help="a split of the run, as often as needed (default: the config's)")
+    parser.add_argument("--source", type=Path, metavar="FILE", help="text for the run to translate, a sentence a line")
+    parser.add_argument(
+        "--hypotheses",
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="FILE",
+        help="finished translations, a sentence a line; or NAME=FILE",
+    )
+    parser.add_argument("--references", type=Path, metavar="FILE", help="the right translations, line by line")
+    parser.add_argument("--page", type=Path, metavar="FILE", help="of several systems: write a page with charts and sentences (.html)")
+    parser.add_argument(
+        "--language", default="", metavar="CODE", help="target language of --hypotheses, for BLEU's tokenisation (default: that of --run)"
+    )
+    return parser
 
 
-def _read_pair(first: Path, second: Path) -> tuple[list[str], list[str]]:
+def _misfit(options: argparse.Namespace) -> str | None:
+    """What does not go together among the options."""
+    text = options.source is not None
+    if options.references is None and (text or options.hypotheses):
+        return "--source and --hypotheses need --references"
+    if options.references is not None and not (text or options.hypotheses):
+        return "--references goes with --source or --hypotheses"
+    if options.references is not None and options.split:
+        return "--split and --references exclude each other"
+    if not options.hypotheses and options.run is None:
+        return "expected --run RUN, or --hypotheses FILE --references FILE"
+    if options.ensemble and options.hypotheses:
+        return "--ensemble and --hypotheses exclude each other: finished translations need no runs"
+    if options.against and (options.hypotheses or options.ensemble or text):
+        return "--against goes with --run alone: further files of translations follow --hypotheses"
+    if text and options.hypotheses and options.run is not None:
+        return "with --run, --source and --hypotheses exclude each other: the first is translated, the second already is"
+    if options.page is not None and not (options.against or options.hypotheses):
+        return "--page goes with --against or --hypotheses; of a run alone there is one beside its hypotheses"
+    return None
+
+
+def _compare_files(options: argparse.Namespace) -> None:
     from pipeline.data.sources.lines import read_lines
+    from pipeline.decoding.contenders import translations_of
+    from pipeline.scoring.systems import TestSet
 
-    remedy = "Convert the file: iconv -t UTF-8."
-    pair = list(read_lines(first, remedy=remedy)), list(read_lines(second, remedy=remedy))
-    if len(pair[0]) != len(pair[1]):
-        raise UserError(f"{first} has {len(pair[0]):,} lines, but {second} has {len(pair[1]):,}: they must match line by line.")
-    if not pair[0]:
-        raise UserError(f"{first}: is empty; there is nothing to score.")
-    return pair
+    # Without its language, Japanese would be scored by words between spaces.
+    language = options.language or (config_and_run(options)[0].data.target_language if options.run else "")
+    references = list(read_lines(options.references, remedy=_REMEDY))
+    if not references:
+        raise UserError(f"{options.references}: is empty; there is nothing to score.")
+    sources = [] if options.source is None else list(read_lines(options.source, remedy=_REMEDY))
+    if sources and len(sources) != len(references):
+        raise _unequal(options.source, sources, options.references, references)
+    test = TestSet(sources, references, target_language=language)
+    systems = translations_of(options.hypotheses, "", test)
+    compare(test, systems, options.references.name, options.page, options, None)
+
+
+def _compare_runs(config: Config, run: RunDirectory, options: argparse.Namespace) -> None:
+    from pipeline.data.corpus import load_split
+    from pipeline.decoding.contenders import of_run, translations_of
+    from pipeline.scoring.systems import TestSet
+
+    for split in config.evaluation.splits:
+        table = load_split(run, split)
+        languages = config.data.source_language, config.data.target_language
+        test = TestSet(list(table["source"]), list(table["target"]), list(table["tag"]), *languages)
+        systems = {config.name: of_run(run, split, test)}
+        others = translations_of(options.against, split, test)
+        if config.name in others:
+            raise UserError(f"--against: a second system is called '{config.name}'. Give it another name: NAME=PATH.")
+        page = options.page or run.hypotheses / f"{split}-against-{'-'.join(others)}.html"
+        compare(test, systems | others, f"{config.name}: {split}", page, options, run)
+
+
+def _translate_and_score(config: Config, run: RunDirectory, others: list[RunDirectory], options: argparse.Namespace) -> None:
+    from pipeline.data.sources.lines import read_lines
+    from pipeline.decoding.evaluation import evaluate_test_set
+    from pipeline.decoding.text_stream import TextTranslator
+    from pipeline.scoring.systems import TestSet
+
+    sources, references = (list(read_lines(path, remedy=_REMEDY)) for path in (options.source, options.references))
+    if len(sources) != len(references):
+        raise _unequal(options.source, sources, options.references, references)
+    if not sources:
+        raise UserError(f"{options.source}: is empty; there is nothing to score.")
+    test = TestSet(sources, references, (), config.data.source_language, config.data.target_language)
+    result = evaluate_test_set(TextTranslator.load(run, config, *others), test, config, run)
+    show({options.source.name: result}, config)
+
+
+def _facts(config: Config) -> dict[str, str]:
+    """What a page says of the run it is about."""
+    changed = config.decoding.model_dump(exclude={"batch_sentences"}, exclude_defaults=True)
+    search = ", ".join(f"{key} {value}" for key, value in ({"beam_size": config.decoding.beam_size} | changed).items())
+    return {"search": search}
+
+
+def _unequal(first: Path, ours: list[str], second: Path, theirs: list[str]) -> UserError:
+    return UserError(f"{first} has {len(ours):,} lines, but {second} has {len(theirs):,}: they must match line by line.")
 
 
 def _still_true(run: RunDirectory, made_with: dict[str, Any], schema_version: int) -> dict[str, Any]:

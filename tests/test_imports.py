@@ -21,9 +21,10 @@ MAY_IMPORT = {
     "support": BASE,
     "model": set(),
     "data": BASE,
-    "decoding": BASE | {"data", "model"},
-    "training": BASE | {"data", "model", "decoding"},
-    "exporters": BASE | {"data", "model", "decoding", "training"},
+    "scoring": BASE,
+    "decoding": BASE | {"data", "model", "scoring"},
+    "training": BASE | {"data", "model", "decoding", "scoring"},
+    "exporters": BASE | {"data", "model", "decoding", "training", "scoring"},
     "comparison": BASE,
     "benchmarks": BASE | {"data", "model", "decoding", "training", "exporters"},
 }
@@ -32,7 +33,20 @@ MAY_IMPORT = {
 TENSORFLOW = {"exporters", "decoding/compiled.py", "training/optimizer.py"}
 TENSORFLOW_TEXT = {"exporters/saved_model.py"}
 
-HEAVY = {"tensorflow", "tensorflow_text", "keras", "datasets", "jax", "torch", "pandas", "pyarrow", "sentencepiece", "sacrebleu"}
+HEAVY = {
+    "tensorflow",
+    "tensorflow_text",
+    "keras",
+    "datasets",
+    "jax",
+    "torch",
+    "pandas",
+    "pyarrow",
+    "sentencepiece",
+    "sacrebleu",
+    "matplotlib",
+    "jinja2",
+}
 
 # Commands that take neither CONFIG nor --run (compare has a file of its own form: test_compare.py): only their --help is asked for.
 WITHOUT_CONFIG = {"benchmark", "compare"}

@@ -12,9 +12,12 @@ import sacrebleu
 from pipeline import evaluate as command
 from pipeline.configuration import parse_config
 from pipeline.data.tables import TableWriter
-from pipeline.decoding.evaluation import evaluate, length_table, sample_indices, write_hypotheses
-from pipeline.decoding.scoring import bleu_by_group, bleu_by_length, bleu_tokenizer, corpus_bleu, moses, score, tokenized_bleu
+from pipeline.decoding.evaluation import evaluate, read_hypotheses, sample_indices, write_hypotheses
 from pipeline.decoding.text_stream import TextTranslator
+from pipeline.scoring.breakdowns import bleu_by_group, bleu_by_length, bleu_by_rarity, count_words
+from pipeline.scoring.metrics import bleu_signature, bleu_tokenizer, corpus_bleu, score, score_systems, sentence_scores
+from pipeline.scoring.moses import moses
+from pipeline.scoring.systems import TestSet, judge, part_tables, score_table
 from pipeline.support.errors import UserError
 from pipeline.support.files import remove
 from pipeline.support.run_directory import RunDirectory
@@ -25,20 +28,44 @@ REFERENCES = ["The cat sat on the mat.", "Today it is raining in Berlin.", "Plea
 
 def test_scores_are_those_of_sacrebleu() -> None:
     result = score(HYPOTHESES, REFERENCES)
-    assert result.bleu == pytest.approx(sacrebleu.corpus_bleu(HYPOTHESES, [REFERENCES]).score)
-    assert result.chrf == pytest.approx(sacrebleu.corpus_chrf(HYPOTHESES, [REFERENCES]).score)
-    assert result.ter == pytest.approx(sacrebleu.corpus_ter(HYPOTHESES, [REFERENCES]).score)
-    assert corpus_bleu(HYPOTHESES, REFERENCES) == pytest.approx(result.bleu)
+    assert result.bleu.value == pytest.approx(sacrebleu.corpus_bleu(HYPOTHESES, [REFERENCES]).score)
+    assert result.chrf.value == pytest.approx(sacrebleu.corpus_chrf(HYPOTHESES, [REFERENCES], word_order=2).score)
+    assert result.ter.value == pytest.approx(sacrebleu.corpus_ter(HYPOTHESES, [REFERENCES]).score)
+    assert corpus_bleu(HYPOTHESES, REFERENCES) == pytest.approx(result.bleu.value)
     assert result.sentences == 3
-    assert result.bleu_signature.startswith("nrefs:1|case:mixed|eff:no|tok:13a|smooth:exp|version:")
-    assert "nc:6" in result.chrf_signature
-    assert result.ter_signature.startswith("nrefs:1|case:lc|tok:tercom")
+    assert result.bleu.signature.startswith("nrefs:1|bs:1000|seed:12345|case:mixed|eff:no|tok:13a|smooth:exp|version:")
+    assert "|nc:6|nw:2|" in result.chrf.signature
+    assert result.ter.signature.startswith("nrefs:1|bs:1000|seed:12345|case:lc|tok:tercom")
+    assert bleu_signature() == result.bleu.signature.replace("|bs:1000|seed:12345", "")
+    assert sentence_scores(HYPOTHESES, REFERENCES)[1] == pytest.approx(
+        sacrebleu.sentence_chrf(HYPOTHESES[1], [REFERENCES[1]], word_order=2).score
+    )
 
 
 def test_perfect_and_hopeless() -> None:
     perfect = score(REFERENCES, REFERENCES)
-    assert (perfect.bleu, perfect.chrf, perfect.ter, perfect.length_ratio) == (pytest.approx(100), pytest.approx(100), 0.0, 1.0)
-    assert score(["", "", ""], REFERENCES).bleu == 0.0
+    assert [one.value for one in perfect.metrics.values()] == [pytest.approx(100), pytest.approx(100), 0.0]
+    assert [one.interval for one in perfect.metrics.values()] == [pytest.approx(0)] * 3
+    assert perfect.length_ratio == 1.0
+    assert score(["", "", ""], REFERENCES).bleu.value == 0.0
+
+
+def test_intervals_and_significance_are_those_of_sacrebleu() -> None:
+    """A system that is a little worse in every third sentence, one that is the first again, and one that is much worse."""
+    references = [f"the {number} cats sat on {number} mats in the sun" for number in range(60)]
+    first = [line.replace("sun", "rain") if number % 2 else line for number, line in enumerate(references)]
+    little = [line.replace("cats", "dogs") if number % 30 == 0 else line for number, line in enumerate(first)]
+    much = [line.replace("mats in the", "carpets under this") for line in first]
+    found = score_systems({"first": first, "again": first, "little": little, "much": much}, references)
+    interval = sacrebleu.BLEU().corpus_score(first, [references], n_bootstrap=1000)._ci
+    assert interval > 0.5
+    assert found["first"].bleu.interval == pytest.approx(interval)
+    assert [one.p_value for one in found["first"].metrics.values()] == [None] * 3
+    assert all(one.p_value > 0.9 for one in found["again"].metrics.values())
+    assert all(one.p_value > 0.05 for one in found["little"].metrics.values())
+    assert all(one.p_value < 0.01 for one in found["much"].metrics.values())
+    assert found["much"].as_dict()["bleu_p_value"] < 0.01
+    assert "bleu_p_value" not in found["first"].as_dict()
 
 
 def test_no_sentences_and_different_counts_are_user_errors() -> None:
@@ -65,14 +92,17 @@ GERMAN = ("Ein Mann („Bob“) läuft schnell.", 'ein Mann ("Bob") läuft langs
 
 
 def test_bleu_of_tokenized_text_by_hand() -> None:
-    value, signature = tokenized_bleu([GERMAN[0]], [GERMAN[1]], "de")
+    found = score([GERMAN[0]], [GERMAN[1]], "de", tokenized=True).tokenized_bleu
+    assert found is not None
+    value = found.value
     # 9 of 10 words, 7 of 9 pairs, 6 of 8 triples and 5 of 7 quadruples are right; the lengths are equal.
     assert value == pytest.approx(100 * (9 / 10 * 7 / 9 * 6 / 8 * 5 / 7) ** 0.25)
     assert corpus_bleu([GERMAN[0]], [GERMAN[1]], "de") < value - 30
     import sacremoses
 
     version = sacremoses.__version__
-    assert signature.startswith(f"nrefs:1|case:lc|eff:no|norm:moses-de|tok:moses-de|sacremoses:{version}|smooth:exp|version:")
+    rules = f"norm:moses-de|tok:moses-de|sacremoses:{version}"
+    assert found.signature.startswith(f"nrefs:1|bs:1000|seed:12345|case:lc|eff:no|{rules}|smooth:exp|version:")
 
 
 def test_text_is_tokenized_as_the_files_of_multi30k_are() -> None:
@@ -93,7 +123,7 @@ def test_text_is_tokenized_as_the_files_of_multi30k_are() -> None:
 def test_sacremoses_is_asked_for_before_anything_is_translated(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(UserError, match=r"needs a package more: pip install sacremoses"):
-        evaluate(None, ["a"], ["b"], tokenized=True)  # type: ignore[arg-type]
+        evaluate(None, TestSet(["a"], ["b"]), tokenized=True)  # type: ignore[arg-type]
 
 
 def test_bleu_by_the_length_of_the_source() -> None:
@@ -129,19 +159,21 @@ def words(text: str) -> int:
 
 def test_evaluate_translates_and_scores_everything() -> None:
     sources = [f"line {number} of the text" for number in range(10)]
-    result = evaluate(TextTranslator(Shouting(), words, 4), sources, [text.upper() for text in sources], ["a", "b"] * 5, batch_sentences=1)
-    assert result.hypotheses == [text.upper() for text in sources]
-    assert result.scores.bleu == pytest.approx(100)
-    assert result.bleu_by_tag == {"a": (5, pytest.approx(100)), "b": (5, pytest.approx(100))}
-    assert result.bleu_by_length == {"1-10": (10, pytest.approx(100))}
-    assert length_table(result) == ["source words    1-10", "sentences         10", "BLEU          100.00"]
+    test = TestSet(sources, [text.upper() for text in sources], ["a", "b"] * 5)
+    result = evaluate(TextTranslator(Shouting(), words, 4), test, batch_sentences=1)
+    assert result.judged.hypotheses == [text.upper() for text in sources]
+    assert result.judged.scores.bleu.value == pytest.approx(100)
+    assert result.judged.by_tag == {"a": (5, pytest.approx(100)), "b": (5, pytest.approx(100))}
+    assert result.judged.by_length == {"1-10": (10, pytest.approx(100))}
+    assert result.judged.by_rarity == {}
+    assert part_tables({"": result.judged})[-3:] == ["source words    1-10", "sentences         10", "BLEU          100.00"]
     assert result.segmented == 10
     assert result.seconds >= 0
 
 
 def test_one_tag_needs_no_table() -> None:
     texts = ["one two three four"] * 3
-    assert evaluate(TextTranslator(Shouting(), words, 9), texts, texts, ["x"] * 3).bleu_by_tag == {}
+    assert judge(TestSet(texts, texts, ["x"] * 3), {"": texts})[""].by_tag == {}
 
 
 def test_groups_are_scored_by_themselves() -> None:
@@ -158,14 +190,37 @@ def test_samples_are_spread_and_always_the_same() -> None:
 
 
 def test_hypotheses_file_has_a_line_for_each_sentence(tmp_path: Path) -> None:
-    result = evaluate(TextTranslator(Shouting(), words, 9), ['a\t"b"', "c\\d"], ["A\nB", "C\rD"], ["x", ""])
-    write_hypotheses(tmp_path / "hypotheses" / "test.tsv", result)
+    test = TestSet(['a\t"b"', "c\\d"], ["A\nB", "C\rD"], ["x", ""])
+    write_hypotheses(tmp_path / "hypotheses" / "test.tsv", test, ['A "B"', "C\\D"])
+    assert read_hypotheses(tmp_path / "hypotheses" / "test.tsv") == (test.sources, ['A "B"', "C\\D"], test.references, test.tags)
     assert (tmp_path / "hypotheses" / "test.tsv").read_bytes().decode().split("\n") == [
         "source\thypothesis\treference\ttag",
         'a\\t"b"\tA "B"\tA\\nB\tx',
         "c\\\\d\tC\\\\D\tC\\rD\t",
         "",
     ]
+
+
+def test_bleu_by_the_rarest_word_of_the_source() -> None:
+    counts = count_words(["The cat, the DOG."] * 30 + ["cat bird"] * 3)
+    assert counts == {"the": 60, "cat": 33, "dog": 30, "bird": 3}
+    sources = ["The cat!", "the bird", "an unseen cat", "2 + 2", "dog bird"]
+    texts = [f"sentence number {number} of five" for number in range(5)]
+    wrong = [*texts[:1], "nothing like it at all", *texts[2:]]
+    found = bleu_by_rarity(sources, wrong, texts, counts)
+    assert {name: sentences for name, (sentences, _) in found.items()} == {"0": 1, "1-5": 2, "21-100": 1, "101+": 1}
+    assert found["0"][1] == pytest.approx(100) and found["1-5"][1] < 70
+
+
+def test_systems_stand_beside_each_other() -> None:
+    test = TestSet(["a b c"] * 3, REFERENCES, ["x", "y", "y"], "en", "de")
+    judged = judge(test, {"ours": HYPOTHESES, "theirs": REFERENCES}, {"a": 1, "b": 1, "c": 1})
+    table = score_table(judged)
+    assert table[1].split()[0] == "ours" and table[2].split()[0] == "theirs"
+    assert table[3].split()[0].startswith("+") and "p=" in table[3]
+    tables = "\n".join(part_tables(judged))
+    assert "BLEU ours" in tables and "BLEU theirs" in tables and "rarest word in training" in tables
+    assert judged["theirs"].by_tag == {"x": (1, pytest.approx(100)), "y": (2, pytest.approx(100))}
 
 
 @pytest.fixture
@@ -178,7 +233,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RunDirectory:
 
     datasets.disable_progress_bars()
     run = RunDirectory(tmp_path / "shouting")
-    for split, count in (("validation", 7), ("test", 20)):
+    for split, count in (("train", 30), ("validation", 7), ("test", 20)):
         texts = [f"sentence number {number} here" for number in range(count)]
         columns = {"source": texts, "target": [text.upper() for text in texts], "tag": ["a", *["b"] * (count - 1)], "weight": [1.0] * count}
         datasets.Dataset.from_dict(columns).save_to_disk(str(run.split(split)))
@@ -193,12 +248,14 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RunDirectory:
 def test_the_stage_writes_scores_and_hypotheses(run: RunDirectory, capsys: pytest.CaptureFixture[str]) -> None:
     command.run_stage(run.load_config(["evaluation.splits=[validation, test]", "evaluation.samples=2"]), run)
     evaluation = json.loads(run.evaluation.read_text())
-    assert evaluation["schema_version"] == 2
+    assert evaluation["schema_version"] == 3
     test = evaluation["splits"]["test"]
     assert test["bleu_by_length"] == {"1-10": {"sentences": 20, "bleu": pytest.approx(100)}}
     assert "tokenized_bleu" not in test
     assert test["sentences"] == 20
     assert test["bleu"] == pytest.approx(100)
+    assert test["bleu_interval"] == pytest.approx(0)
+    assert test["bleu_by_rarity"] == {"21-100": {"sentences": 20, "bleu": pytest.approx(100)}}
     assert test["bleu_by_tag"]["b"] == {"sentences": 19, "bleu": pytest.approx(100)}
     assert test["decoding"]["beam_size"] == 4
     assert len(test["weights"]) == len(test["tokenizer"]) == 64
@@ -216,7 +273,7 @@ def test_tokenized_bleu_is_stored_and_shown(run: RunDirectory, capsys: pytest.Ca
     assert "|case:lc|" in test["tokenized_bleu_signature"]
     shown = capsys.readouterr().out.splitlines()
     assert shown[0].endswith(" BLEU tok")
-    assert shown[1].endswith("  100.00")
+    assert shown[1].endswith("  100.00 ±0.00")
     assert f"BLEU tok  {test['tokenized_bleu_signature']}" in shown
 
 
@@ -245,9 +302,10 @@ def write(path: Path, lines: list[str]) -> str:
 def test_a_file_pair_is_scored(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     hypotheses, references = write(tmp_path / "h.txt", HYPOTHESES), write(tmp_path / "r.txt", REFERENCES)
     assert command.main(["--hypotheses", hypotheses, "--references", references]) == 0
-    assert f"{score(HYPOTHESES, REFERENCES).bleu:.2f}" in capsys.readouterr().out
+    assert f"{score(HYPOTHESES, REFERENCES).bleu.value:.2f}" in capsys.readouterr().out
     assert command.main(["--hypotheses", hypotheses, "--references", references, "--tokenized-bleu"]) == 0
-    assert f"{tokenized_bleu(HYPOTHESES, REFERENCES)[0]:.2f}" in capsys.readouterr().out
+    tokenized = score(HYPOTHESES, REFERENCES, tokenized=True).tokenized_bleu
+    assert tokenized is not None and f"{tokenized.value:.2f}" in capsys.readouterr().out
 
 
 def test_finished_translations_are_scored_in_the_language_of_the_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -267,7 +325,10 @@ def test_a_file_is_translated_and_scored(run: RunDirectory, tmp_path: Path, caps
 def test_files_of_different_length_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     hypotheses, references = write(tmp_path / "h.txt", HYPOTHESES), write(tmp_path / "r.txt", REFERENCES[:2])
     assert command.main(["--hypotheses", hypotheses, "--references", references]) == 2
-    assert f"{hypotheses} has 3 lines, but {references} has 2: they must match line by line." in capsys.readouterr().err
+    assert f"{hypotheses} has 3 lines, but there are 2 sentences: they must match line by line." in capsys.readouterr().err
+    other = write(tmp_path / "s.txt", HYPOTHESES[:1])
+    assert command.main(["--source", other, "--hypotheses", hypotheses, "--references", hypotheses]) == 2
+    assert f"{other} has 1 lines, but {hypotheses} has 3: they must match line by line." in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -289,6 +350,9 @@ def test_unusable_files_are_refused(tmp_path: Path, capsys: pytest.CaptureFixtur
         ["--references", "r"],
         ["--run", "x", "--source", "s"],
         ["--hypotheses", "h", "--references", "r", "--ensemble", "x"],
+        ["--hypotheses", "h", "--references", "r", "--against", "x"],
+        ["--run", "x", "--against", "y", "--ensemble", "z"],
+        ["--run", "x", "--page", "p.html"],
     ],
 )
 def test_options_that_do_not_go_together(options: list[str], capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,12 +1,14 @@
-"""A split or a pair of texts, translated and scored: what goes into evaluation.json and beside it.
+"""Texts translated and scored: what goes into evaluation.json and beside it.
 
-Schema of evaluation.json, version 2:
+Schema of evaluation.json, version 3:
     schema_version, source_language, target_language
     splits: {split: {
-        sentences, bleu, bleu_signature, chrf, chrf_signature, ter, ter_signature, length_ratio     see scoring.Scores
-        tokenized_bleu, tokenized_bleu_signature    with evaluation.tokenized_bleu: see scoring.tokenized_bleu
+        sentences, length_ratio
+        bleu, bleu_interval, bleu_signature; the same of chrf (chrF++), ter and, with evaluation.tokenized_bleu, tokenized_bleu:
+            see pipeline.scoring.metrics.Scores; an interval is 95 %, a value plus or minus this
         bleu_by_tag: {tag: {sentences, bleu}}       where the split has several tags, else empty
         bleu_by_length: {"1-10": {sentences, bleu}} by words of the source: 1-10, 11-15, 16-20, 21-30, 31+, those that there are
+        bleu_by_rarity: {"0": {sentences, bleu}}    by occurrences of its rarest word in training: 0, 1-5, 6-20, 21-100, 101+
         segmented: sentences longer than the model's limit, translated in segments
         seconds, sentences_per_second               of translating, loading apart
         decoding: that section of the config
@@ -17,70 +19,109 @@ Schema of evaluation.json, version 2:
 from __future__ import annotations
 
 import csv
+import re
 import time
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from pipeline.configuration import Config
+from pipeline.data.corpus import load_split
 from pipeline.data.progress import Progress
-from pipeline.decoding.scoring import Scores, bleu_by_group, bleu_by_length, check_sacremoses, score
+from pipeline.decoding.text_stream import TextTranslator
+from pipeline.scoring.breakdowns import count_words
+from pipeline.scoring.moses import check_sacremoses
+from pipeline.scoring.systems import Judged, TestSet, judge
 from pipeline.support.errors import UserError
 from pipeline.support.files import replacing
+from pipeline.support.run_directory import RunDirectory
 
-if TYPE_CHECKING:
-    from pipeline.decoding.text_stream import TextTranslator
-
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 HEADER = ("source", "hypothesis", "reference", "tag")
 _CHUNK_BATCHES = 16
 _ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
+_ESCAPED = re.compile(r"\\([\\tnr])")
+_ORIGINALS = {"\\": "\\", "t": "\t", "n": "\n", "r": "\r"}
 
 
 @dataclass(frozen=True)
 class Evaluated:
-    """Sentences with their translations, and how good those are.
+    """A test set with its translations, and how good those are.
 
     Attributes:
-        sources, hypotheses, references, tags: as many of each, in order; a tag may be empty.
-        scores: of all of them.
-        bleu_by_tag: (sentences, BLEU) of each tag, where there are several.
-        bleu_by_length: the same by the source's length in words, the shortest first.
+        test: what was translated.
+        judged: the translations and their scores.
         segmented: sources longer than the model's limit.
         seconds: of translating.
     """
 
-    sources: list[str]
-    hypotheses: list[str]
-    references: list[str]
-    tags: list[str]
-    scores: Scores
-    bleu_by_tag: dict[str, tuple[int, float]]
-    bleu_by_length: dict[str, tuple[int, float]]
+    test: TestSet
+    judged: Judged
     segmented: int
     seconds: float
 
 
+def evaluate_splits(config: Config, run: RunDirectory, *others: RunDirectory) -> dict[str, Evaluated]:
+    """Translates the splits of config.evaluation, with `others` as an ensemble, and scores them.
+
+    Raises:
+        UserError: a run is not trained, or they do not go together; a split is empty; or see `judge`.
+    """
+    if config.evaluation.tokenized_bleu:
+        check_sacremoses()
+    tests = {str(split): test_set_of(run, split, config) for split in config.evaluation.splits}
+    for split, test in tests.items():
+        if not test.sources:
+            raise UserError(f"{run.split(split)}: the split has no sentences to evaluate. Raise data.{split}, or leave it out.")
+    translator = TextTranslator.load(run, config, *others)
+    return {split: evaluate_test_set(translator, test, config, run, f"translating {split}") for split, test in tests.items()}
+
+
+def evaluate_test_set(
+    translator: TextTranslator, test: TestSet, config: Config, run: RunDirectory, label: str = "translating"
+) -> Evaluated:
+    """Translates a test set and scores the result; see `evaluate`."""
+    return evaluate(
+        translator,
+        test,
+        word_counts=word_counts_of(run),
+        tokenized=config.evaluation.tokenized_bleu,
+        batch_sentences=config.decoding.batch_sentences,
+        label=label,
+    )
+
+
+def test_set_of(run: RunDirectory, split: str, config: Config) -> TestSet:
+    """A split of a run as a test set."""
+    table = load_split(run, split)
+    languages = config.data.source_language, config.data.target_language
+    return TestSet(list(table["source"]), list(table["target"]), list(table["tag"]), *languages)
+
+
+def word_counts_of(run: RunDirectory) -> Counter[str] | None:
+    """Of the sources that a run has learnt from, if they are there."""
+    if not run.split("train").exists():
+        return None
+    rows = load_split(run, "train").select_columns(["source"]).iter(batch_size=10_000)
+    return count_words(text for batch in rows for text in batch["source"])
+
+
 def evaluate(
     translator: TextTranslator,
-    sources: Sequence[str],
-    references: Sequence[str],
-    tags: Sequence[str] = (),
+    test: TestSet,
     *,
-    language: str = "",
+    word_counts: Mapping[str, int] | None = None,
     tokenized: bool = False,
     batch_sentences: int = 64,
     label: str = "translating",
 ) -> Evaluated:
-    """Translates `sources` and scores the result.
+    """Translates a test set and scores the result.
 
     Args:
         translator: of lines of any length.
-        sources: sentences.
-        references: their translations, as many.
-        tags: a label each, or none at all.
-        language: code of the target language, for BLEU's tokenisation.
-        tokenized: score the BLEU of tokenised text as well.
+        test: the sentences.
+        word_counts, tokenized: see `judge`.
         batch_sentences: sentences decoded at once; progress moves by some such batches.
         label: what progress is called.
 
@@ -89,8 +130,8 @@ def evaluate(
     """
     if tokenized:
         check_sacremoses()
-    if len(sources) != len(references):
-        raise UserError(f"{len(sources):,} sources, but {len(references):,} references: they must match line by line.")
+    if len(test.sources) != len(test.references):
+        raise UserError(f"{len(test.sources):,} sources, but {len(test.references):,} references: they must match line by line.")
     hypotheses: list[str] = []
     segmented = 0
 
@@ -100,25 +141,14 @@ def evaluate(
 
     start = time.monotonic()
     with Progress(label, "sentences") as progress:
-        for chunk in _chunks(sources, batch_sentences * _CHUNK_BATCHES):
+        for chunk in _chunks(test.sources, batch_sentences * _CHUNK_BATCHES):
             hypotheses += translator.translate(chunk, on_long_line)
             progress.advance(len(chunk))
     seconds = time.monotonic() - start
-    all_tags = list(tags) or [""] * len(sources)
-    return Evaluated(
-        sources=list(sources),
-        hypotheses=hypotheses,
-        references=list(references),
-        tags=all_tags,
-        scores=score(hypotheses, references, language, tokenized=tokenized),
-        bleu_by_tag=bleu_by_group(hypotheses, references, all_tags, language) if len(set(all_tags)) > 1 else {},
-        bleu_by_length=bleu_by_length(sources, hypotheses, references, language),
-        segmented=segmented,
-        seconds=seconds,
-    )
+    return Evaluated(test, judge(test, {"": hypotheses}, word_counts, tokenized)[""], segmented, seconds)
 
 
-def write_hypotheses(path: Path, result: Evaluated) -> None:
+def write_hypotheses(path: Path, test: TestSet, hypotheses: Sequence[str]) -> None:
     """Writes the table of sources, hypotheses, references and tags: TSV with a header, whole or not at all.
 
     A tab, line break or backslash inside a text is written as \\t, \\n, \\r or \\\\, so that a line is always a sentence.
@@ -126,15 +156,17 @@ def write_hypotheses(path: Path, result: Evaluated) -> None:
     with replacing(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, delimiter="\t", lineterminator="\n", quoting=csv.QUOTE_NONE, quotechar=None)
         writer.writerow(HEADER)
-        for row in zip(result.sources, result.hypotheses, result.references, result.tags, strict=True):
+        tags = test.tags or [""] * len(test.sources)
+        for row in zip(test.sources, hypotheses, test.references, tags, strict=True):
             writer.writerow([text.translate(_ESCAPES) for text in row])
 
 
-def length_table(result: Evaluated) -> list[str]:
-    """BLEU by the source's length: a column a bucket."""
-    columns = [("source words", "sentences", "BLEU")]
-    columns += [(name, f"{sentences:,}", f"{bleu:.2f}") for name, (sentences, bleu) in result.bleu_by_length.items()]
-    return ["".join(f"{cell:>8}" if number else f"{cell:12}" for number, cell in enumerate(row)) for row in zip(*columns, strict=True)]
+def read_hypotheses(path: Path) -> tuple[list[str], list[str], list[str], list[str]]:
+    """Reads what `write_hypotheses` wrote: sources, hypotheses, references, tags."""
+    rows = path.read_text(encoding="utf-8").split("\n")[1:-1]
+    fields = [[_ESCAPED.sub(lambda found: _ORIGINALS[found[1]], field) for field in row.split("\t")] for row in rows]
+    sources, hypotheses, references, tags = (list(column) for column in zip(*fields, strict=True)) if fields else ([], [], [], [])
+    return sources, hypotheses, references, tags
 
 
 def sample_indices(sentences: int, samples: int) -> list[int]:
@@ -143,16 +175,17 @@ def sample_indices(sentences: int, samples: int) -> list[int]:
     return [(2 * number + 1) * sentences // (2 * samples) for number in range(samples)]
 
 
-def sample_lines(result: Evaluated, samples: int, languages: tuple[str, str]) -> list[str]:
+def sample_lines(result: Evaluated, samples: int) -> list[str]:
     """Some sentences with their translations and references, to read."""
-    width = max(len("reference"), *map(len, languages))
-    source, target = languages
+    source, target = result.test.source_language or "source", result.test.target_language or "target"
+    width = max(map(len, ("reference", source, target)))
     lines: list[str] = []
-    for index in sample_indices(len(result.sources), samples):
+    test, hypotheses = result.test, result.judged.hypotheses
+    for index in sample_indices(len(hypotheses), samples):
         lines += [
-            f"{source:{width}}  {result.sources[index]}",
-            f"{target:{width}}  {result.hypotheses[index]}",
-            f"{'reference':{width}}  {result.references[index]}",
+            f"{source:{width}}  {test.sources[index]}",
+            f"{target:{width}}  {hypotheses[index]}",
+            f"{'reference':{width}}  {test.references[index]}",
             "",
         ]
     return lines

@@ -33,7 +33,6 @@ import tensorflow as tf
 from pipeline import __version__
 from pipeline.configuration import Config
 from pipeline.data.subwords import EOS, PAD
-from pipeline.decoding.scoring import score
 from pipeline.decoding.translator import Translator
 from pipeline.exporters import tflite
 from pipeline.exporters.fresh_process import FreshProcess
@@ -42,6 +41,7 @@ from pipeline.exporters.phone import file_of, write_phone_folder
 from pipeline.exporters.runner import PhoneTranslator
 from pipeline.exporters.saved_model import save_saved_model, size_of
 from pipeline.exporters.sentences import choose_sentences
+from pipeline.scoring.metrics import bleu_signature
 from pipeline.support.errors import UserError
 from pipeline.support.files import remove, sha256
 from pipeline.support.quiet import quiet
@@ -100,7 +100,6 @@ def export_artefacts(config: Config, run: RunDirectory, folder: Path) -> dict[st
             demand_equal("saved_model", sentences, expected, found)
             artefacts["saved_model"] |= _compared(sentences, expected, found)
 
-    scores = score(expected.texts, sentences.references, sentences.language)
     return {
         "schema_version": SCHEMA_VERSION,
         "pocketnmt": __version__,
@@ -116,8 +115,8 @@ def export_artefacts(config: Config, run: RunDirectory, folder: Path) -> dict[st
             "source_tokens": statistics.median(map(len, sentences.source_ids)),
         },
         "processor": _processor(),
-        "bleu_signature": scores.bleu_signature,
-        "model": {"bleu": round(scores.bleu, 4)},
+        "bleu_signature": bleu_signature(sentences.language),
+        "model": {"bleu": round(sentences.bleu(expected.texts), 4)},
         "artefacts": artefacts,
         "seconds": round(time.monotonic() - begun, 2),
     }

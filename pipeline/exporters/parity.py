@@ -7,10 +7,10 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from pipeline.decoding.scoring import corpus_bleu
 from pipeline.decoding.translator import Translator
 from pipeline.exporters.fresh_process import FreshProcess
 from pipeline.exporters.runner import PhoneTranslator
+from pipeline.scoring.metrics import corpus_bleu
 from pipeline.support.errors import UserError
 
 

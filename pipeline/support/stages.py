@@ -92,7 +92,7 @@ STAGES = {
             files=("checkpoints/best.weights.h5", "history.csv"),
             result=("checkpoints/best.weights.h5",),
             # Training decodes only to watch itself: a better search is no reason to train again.
-            code_left_out=("configuration", "support", "decoding"),
+            code_left_out=("configuration", "support", "decoding", "scoring"),
         ),
         Stage(
             "evaluate",

@@ -10,9 +10,9 @@ import numpy as np
 
 from pipeline.data.batches import EncodedPairs, plan_epoch
 from pipeline.data.subwords import BOS, EOS, Tokenizer
-from pipeline.decoding.scoring import corpus_bleu
 from pipeline.decoding.search import Search
 from pipeline.decoding.translator import Translator
+from pipeline.scoring.metrics import corpus_bleu
 
 if TYPE_CHECKING:
     from pipeline.configuration import Config
