@@ -115,3 +115,12 @@ def test_a_very_long_line_needs_few_counts() -> None:
 )
 def test_translations_are_joined_as_the_target_is_written(segments: list[str], translations: list[str], line: str) -> None:
     assert join_translations(segments, translations) == line
+
+
+@pytest.mark.parametrize("unit", ["A man walks. ", "word ", "x", ".", "...) ", ", ", " - ", "。", "{a} ", "{", "<a", "e\u0301"])
+def test_a_line_of_a_megabyte_is_cut_at_once(unit: str) -> None:
+    """Work in proportion to the length of the line, whatever it is made of; anything else would never end here."""
+    text = (unit * (1_000_000 // len(unit)))[:1_000_000]
+    segments = split_line(text, 64, lambda part: -(-len(part) // 4), PLACEHOLDERS)
+    assert "".join(segments) == text
+    assert max(map(len, segments)) <= 256

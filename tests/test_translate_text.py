@@ -82,10 +82,19 @@ def test_lines_keep_their_number_and_order(run: RunDirectory, tmp_path: Path) ->
         ("e\u0301\n".encode(), ["É", ""]),
         ("soft\u00adhyphen\n".encode(), ["SOFTHYPHEN", ""]),
         ("a▁b\n".encode(), ["A B", ""]),
+        (b"?!...\n;\n", ["?!...", ";", ""]),
+        ("😀\n👩‍👩‍👧 🇺🇦\n".encode(), ["😀", "👩‍👩‍👧 🇺🇦", ""]),
+        ("שלום עולם\nمرحبا\n".encode(), ["שלום עולם", "مرحبا", ""]),
     ],
 )
 def test_odd_lines(run: RunDirectory, tmp_path: Path, text: bytes, expected: list[str]) -> None:
     assert translate(run, tmp_path, text) == (0, expected)
+
+
+@pytest.mark.parametrize("unit", ["word ", ".", "x", "😀"])
+def test_a_line_of_a_megabyte_does_not_hurt_its_neighbours(run: RunDirectory, tmp_path: Path, unit: str) -> None:
+    long = (unit * (1_000_000 // len(unit.encode()))).strip()
+    assert translate(run, tmp_path, f"before\n{long}\nafter\n".encode()) == (0, ["BEFORE", long.upper(), "AFTER", ""])
 
 
 def test_bytes_that_are_not_utf8_are_replaced_with_a_warning(run: RunDirectory, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -14,7 +14,8 @@ CountTokens = Callable[[str], int]
 """Number of pieces of a text."""
 
 # A cut falls at the end of a match, so that white space belongs to the segment before it.
-_SENTENCE_END = re.compile(r"[.!?…]+[\"'»”’)\]]*\s+|[。！？｡]+[”’」』）]*\s*|[\n\r\v\f\x85\u2028\u2029]+\s*")
+# A match begins only where a run of stops does, and never gives back what it took: a line of nothing but stops takes no time for it.
+_SENTENCE_END = re.compile(r"(?<![.!?…])[.!?…]++[\"'»”’)\]]*+\s+|[。！？｡]+[”’」』）]*\s*|[\n\r\v\f\x85\u2028\u2029]+\s*")
 _CLAUSE_END = re.compile(r"[,;:]\s+|\s[–—-]\s+|[，、；：]\s*")
 _SPACE = re.compile(r"\s+")
 _WIDE = re.compile(r"[\u2e80-\u30ff\u3400-\u9fff\uf900-\ufaff\uff00-\uff65]|[\U00020000-\U0003ffff]")
