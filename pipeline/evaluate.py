@@ -60,6 +60,7 @@ def show(results: dict[str, Evaluated], config: Config) -> None:
         speed = f", {len(result.test.sources) / result.seconds:,.0f} sentences/s" if result.seconds > 0 else ""
         print(f"\n{name}: {result.seconds:.1f} s{speed}, beam {config.decoding.beam_size}")
         print("\n".join(part_tables({"": result.judged})))
+        print(f"confidence and chrF++ of the sentences: rank correlation {result.confidence_correlation:.2f}")
         if result.segmented:
             print(f"\n{result.segmented:,} sentences of more than {config.model.max_tokens} pieces were translated in segments")
         if config.evaluation.samples:
@@ -91,6 +92,8 @@ def describe(result: Evaluated) -> dict[str, Any]:
         "bleu_by_tag": parts(judged.by_tag),
         "bleu_by_length": parts(judged.by_length),
         "bleu_by_rarity": parts(judged.by_rarity),
+        "bleu_by_confidence": parts(judged.by_confidence),
+        "confidence_correlation": round(result.confidence_correlation, 4),
         "segmented": result.segmented,
         "seconds": round(result.seconds, 3),
         "sentences_per_second": round(len(result.test.sources) / max(result.seconds, 1e-9), 1),

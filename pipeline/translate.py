@@ -21,7 +21,10 @@ from pipeline.support.files import replacing
 from pipeline.support.run_directory import RunDirectory
 
 if TYPE_CHECKING:
-    from pipeline.decoding.text_stream import TextTranslator
+    from pipeline.decoding.text_stream import Line, TextTranslator
+
+DOUBTFUL = "[?]"
+"""Stands before a translation that is less certain than `--min-confidence`."""
 
 _FILE_BATCHES = 16
 """A file is read so many batches at a time: the translator sorts them by length, which saves padding."""
@@ -44,10 +47,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--begin", metavar="FILE", type=Path, help="how the translation of each line begins, line by line; empty where that is open"
     )
     parser.add_argument(
-        "--best",
-        metavar="N",
-        help="N translations of each line, the best first: number of the line, score and translation, tabs between them; the same as "
-        "--set decoding.best=N",
+        "--details",
+        action="store_true",
+        help="write before each translation, tabs between them: number of the line, score, confidence (0 to 1), pieces for each piece of "
+        "the source, and how much of the source was looked at (0 to 1)",
+    )
+    parser.add_argument("--best", metavar="N", help="N translations of each line, the best first, with --details")
+    parser.add_argument(
+        "--min-confidence", metavar="P", type=_probability, default=0.0, help=f"mark what is less certain (0 to 1) with {DOUBTFUL!r}"
     )
     parser.add_argument("--beam", metavar="K", help="the same as --set decoding.beam_size=K; 1 is fastest")
     options = parser.parse_args(arguments)
@@ -60,7 +67,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         config, run = config_and_run(options)
         others = [RunDirectory.existing(other) for other in options.ensemble]
         if options.file is None and options.output is None and options.begin is None and sys.stdin.isatty():
-            talk(load(run, config, *others), config)
+            talk(load(run, config, *others), config, options.min_confidence)
             return 0
         with contextlib.ExitStack() as stack:
             source = stack.enter_context(_open_input(options.file))
@@ -70,10 +77,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
             batches = read_batches(source, config.decoding.batch_sentences)
             if options.output is not None:
                 batches = stack.enter_context(_progress(batches))
-            translate_lines(translator, batches, output, begun, numbered=options.best is not None)
+            detailed = options.details or options.best is not None
+            translate_lines(translator, batches, output, begun, detailed, options.min_confidence)
         return 0
 
     return guarded(command)
+
+
+def _probability(text: str) -> float:
+    value = float(text)
+    if not 0.0 <= value <= 1.0:
+        raise argparse.ArgumentTypeError(f"expected a number from 0 to 1, not {text}")
+    return value
 
 
 def load(run: RunDirectory, config: Config, *others: RunDirectory) -> TextTranslator:
@@ -88,7 +103,8 @@ def translate_lines(
     batches: Iterable[list[bytes]],
     output: BinaryIO,
     begun: BinaryIO | None = None,
-    numbered: bool = False,
+    detailed: bool = False,
+    min_confidence: float = 0.0,
 ) -> None:
     """Writes a translated line for each line of `batches`, flushed after each batch; what was odd is told on stderr.
 
@@ -97,12 +113,14 @@ def translate_lines(
         batches: of lines with their ends.
         output: where to.
         begun: how the translation of each line begins, a line each.
-        numbered: write all translations of a line that there are, each with the line's number and its score before it.
+        detailed: write all translations of a line that there are, and before each what `--details` says.
+        min_confidence: mark what is less certain.
 
     Raises:
         UserError: `begun` has fewer lines, or more.
     """
     first = 1  # number of the batch's first line
+    doubtful = 0
 
     def on_long_line(index: int, pieces: int, segments: int) -> None:
         say(f"line {first + index}: has {pieces} pieces, more than the limit of {translator.limit}; translated in {segments} segments.")
@@ -114,12 +132,28 @@ def translate_lines(
         lines = [decode_line(raw, number) for number, raw in enumerate(batch, start=first)]
         beginnings = None if begun is None else _as_many(begun, first, len(batch))
         for number, found in enumerate(translator.alternatives(lines, beginnings, on_long_line, on_cut_line), start=first):
-            shown = [f"{number}\t{one.score:.4f}\t{one.text}" for one in found] if numbered else [found[0].text]
-            output.write("".join(f"{line}\n" for line in shown).encode())
+            doubtful += found[0].confidence < min_confidence
+            texts = [marked(one, min_confidence) for one in found]
+            if detailed:
+                texts = [f"{details(number, one)}\t{text}" for one, text in zip(found, texts, strict=True)]
+            output.write("".join(f"{text}\n" for text in (texts if detailed else texts[:1])).encode())
         output.flush()
         first += len(batch)
     if begun is not None and begun.readline():
         raise UserError(f"--begin: has more lines than the text, which has {first - 1:,}: they must match line by line.")
+    if doubtful:
+        say(f"{doubtful:,} of {first - 1:,} lines are less certain than {min_confidence:g} and marked with {DOUBTFUL!r}.")
+
+
+def marked(line: Line, min_confidence: float) -> str:
+    """The text of a translation, with a mark before it where it is doubtful."""
+    return f"{DOUBTFUL} {line.text}" if line.confidence < min_confidence else line.text
+
+
+def details(number: int, line: Line) -> str:
+    """What `--details` shows of a translation."""
+    coverage = "" if line.coverage is None else f"{line.coverage:.2f}"
+    return f"{number}\t{line.score:.4f}\t{line.confidence:.3f}\t{line.length_ratio:.2f}\t{coverage}"
 
 
 def _as_many(begun: BinaryIO, first: int, count: int) -> list[str]:
@@ -180,7 +214,7 @@ def read_batches(source: BinaryIO, size: int) -> Iterator[list[bytes]]:
             raise UserError(f"standard input: cannot be read: {end.strerror}.")
 
 
-def talk(translator: TextTranslator, config: Config) -> None:
+def talk(translator: TextTranslator, config: Config, min_confidence: float = 0.0) -> None:
     """Translates what is typed until Ctrl-D; arrow keys go back to earlier lines."""
     with contextlib.suppress(ImportError):
         import readline  # noqa: F401  gives input() its history
@@ -203,7 +237,8 @@ def talk(translator: TextTranslator, config: Config) -> None:
         except EOFError:
             say("")
             return
-        print(translator.translate([line.encode(errors="surrogateescape").decode(errors="replace")], on_long_line)[0], flush=True)
+        text = line.encode(errors="surrogateescape").decode(errors="replace")
+        print(marked(translator.alternatives([text], None, on_long_line)[0][0], min_confidence), flush=True)
 
 
 @contextlib.contextmanager

@@ -14,7 +14,7 @@ from pipeline.configuration import parse_config
 from pipeline.data.tables import TableWriter
 from pipeline.decoding.evaluation import evaluate, read_hypotheses, sample_indices, write_hypotheses
 from pipeline.decoding.text_stream import TextTranslator
-from pipeline.scoring.breakdowns import bleu_by_group, bleu_by_length, bleu_by_rarity, count_words
+from pipeline.scoring.breakdowns import bleu_by_confidence, bleu_by_group, bleu_by_length, bleu_by_rarity, count_words, rank_correlation
 from pipeline.scoring.metrics import bleu_signature, bleu_tokenizer, corpus_bleu, score, score_systems, sentence_scores
 from pipeline.scoring.moses import moses
 from pipeline.scoring.systems import TestSet, judge, part_tables, score_table
@@ -146,6 +146,10 @@ class Upper:
 
     complete: bool = True
     score: float = -1.0
+    log_prob: float = -1.0
+    tokens: int = 2
+    source_tokens: int = 4
+    coverage: float | None = 0.5
 
 
 class Shouting:
@@ -166,7 +170,8 @@ def test_evaluate_translates_and_scores_everything() -> None:
     assert result.judged.by_tag == {"a": (5, pytest.approx(100)), "b": (5, pytest.approx(100))}
     assert result.judged.by_length == {"1-10": (10, pytest.approx(100))}
     assert result.judged.by_rarity == {}
-    assert part_tables({"": result.judged})[-3:] == ["source words    1-10", "sentences         10", "BLEU          100.00"]
+    assert part_tables({"": result.judged})[5:8] == ["source words    1-10", "sentences         10", "BLEU          100.00"]
+    assert [sentences for sentences, _ in result.judged.by_confidence.values()] == [2, 3, 2, 3]
     assert result.segmented == 10
     assert result.seconds >= 0
 
@@ -210,6 +215,26 @@ def test_bleu_by_the_rarest_word_of_the_source() -> None:
     found = bleu_by_rarity(sources, wrong, texts, counts)
     assert {name: sentences for name, (sentences, _) in found.items()} == {"0": 1, "1-5": 2, "21-100": 1, "101+": 1}
     assert found["0"][1] == pytest.approx(100) and found["1-5"][1] < 70
+
+
+def test_bleu_by_confidence() -> None:
+    texts = [f"sentence number {number} of eight" for number in range(8)]
+    wrong = [text if number > 3 else f"nothing like it {number}" for number, text in enumerate(texts)]
+    confidences = [0.3, 0.1, 0.2, 0.4, 0.8, 0.6, 0.9, 0.7]
+    found = bleu_by_confidence(confidences, wrong, texts)
+    assert list(found) == ["1: 0.10-0.20", "2: 0.30-0.40", "3: 0.60-0.70", "4: 0.80-0.90"]
+    assert [sentences for sentences, _ in found.values()] == [2] * 4
+    assert found["1: 0.10-0.20"][1] < 10 and found["4: 0.80-0.90"][1] == pytest.approx(100)
+    assert list(bleu_by_confidence([0.5], ["a"], ["a"])) == ["4: 0.50-0.50"]
+
+
+@pytest.mark.parametrize(
+    ("others", "expected"),
+    [([1, 2, 3, 4], 1.0), ([4, 3, 2, 1], -1.0), ([10, 10, 10, 10], 0.0), ([1, 3, 2, 4], 0.8), ([1, 2, 2, 4], 0.9487)],
+)
+def test_rank_correlation(others: list[float], expected: float) -> None:
+    assert rank_correlation([0.1, 0.2, 0.5, 0.9], others) == pytest.approx(expected, abs=1e-4)
+    assert rank_correlation([], []) == 0.0
 
 
 def test_systems_stand_beside_each_other() -> None:

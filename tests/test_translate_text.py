@@ -10,6 +10,7 @@ import sys
 import textwrap
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -28,6 +29,10 @@ class Upper:
 
     complete: bool = True
     score: float = -1.0
+    log_prob: float = -1.0
+    tokens: int = 2
+    source_tokens: int = 4
+    coverage: float | None = 0.5
 
 
 class Shouting:
@@ -269,7 +274,9 @@ PROGRAM = textwrap.dedent(
 
     class Upper:
         def __init__(self, text):
-            self.text, self.complete, self.score = text, True, 0.0
+            self.text, self.complete, self.score, self.log_prob = text, True, 0.0, 0.0
+            self.tokens = self.source_tokens = 1
+            self.coverage = None
 
     class Shouting:
         def alternatives(self, lines, begun):
@@ -353,13 +360,30 @@ def test_several_translations_with_their_scores(run: RunDirectory, tmp_path: Pat
     status, lines = translate(run, tmp_path, b"one two\n\nfar too long. To be one\n", "--best", "2")
     assert status == 0
     assert lines == [
-        "1\t-1.0000\tONE TWO",
-        "1\t-1.5000\tOne Two",
-        "2\t0.0000\t",
-        "3\t-2.0000\tFAR TOO LONG. TO BE ONE",  # two segments
-        "3\t-3.0000\tFar Too Long. To Be One",
+        "1\t-1.0000\t0.607\t0.50\t0.50\tONE TWO",  # two tokens, of a log probability of -1 together, for four of the source
+        "1\t-1.5000\t0.607\t0.50\t0.50\tOne Two",
+        "2\t0.0000\t1.000\t1.00\t\t",
+        "3\t-2.0000\t0.607\t0.50\t0.50\tFAR TOO LONG. TO BE ONE",  # two segments
+        "3\t-3.0000\t0.607\t0.50\t0.50\tFar Too Long. To Be One",
         "",
     ]
+
+
+def test_what_is_doubtful_is_marked(run: RunDirectory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
+    class Unsure:
+        def alternatives(self, lines: list[str], begun: list[str] | None) -> list[list[Upper]]:
+            return [[Upper(line.upper(), log_prob=-len(line), tokens=2)] for line in lines]
+
+    monkeypatch.setattr(command, "load", lambda run, config: TextTranslator(Unsure(), words, 2))
+    text = b"a\nlonger\n\na b. longer\n"
+    assert translate(run, tmp_path, text, "--min-confidence", "0.1")[1] == ["A", "[?] LONGER", "", "[?] A B. LONGER", ""]
+    assert "2 of 4 lines are less certain than 0.1 and marked with '[?]'." in capsys.readouterr().err
+    # Segments count by their tokens: exp(-(4 + 6) / 4) is 0.082.
+    assert translate(run, tmp_path, text, "--min-confidence", "0.08")[1][3] == "A B. LONGER"
+    assert translate(run, tmp_path, text, "--details")[1][3].split("\t")[2] == "0.082"
+    with pytest.raises(SystemExit):
+        translate(run, tmp_path, text, "--min-confidence", "7")
+    assert "expected a number from 0 to 1, not 7" in capsys.readouterr().err
 
 
 def test_a_translation_that_is_begun_is_gone_on_with(run: RunDirectory, tmp_path: Path, thoughtful: Thoughtful) -> None:

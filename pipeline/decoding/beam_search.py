@@ -106,7 +106,7 @@ def beam_search(
         if search.coverage_penalty:
             scores = scores + search.coverage(ops.reshape(written[1], (batch, beams, -1)), mask[:, None])
         scores = ops.where(ops.logical_and(leaves, alive > NEVER / 2), scores, NEVER)
-        finished = beam.finished.joined(scores, ops.cast(ended, "float32"), written)
+        finished = beam.finished.joined(scores, alive, ops.cast(ended, "float32"), written)
         return _Beam(beam.index + 1, tokens, states, ops.where(leaves, NEVER, alive), written, memories, finished)
 
     def write(beam: _Beam, tokens: Tensor, weights: Tensor | None, rows: Tensor) -> tuple[Tensor, ...]:
@@ -138,8 +138,13 @@ def beam_search(
         alive=ops.broadcast_to(alive[None, :], (batch, beams)),
         written=nothing(batch * beams),
         memories=tuple(rule.begin(batch, beams) for rule in rules),
-        finished=Finished(ops.full((batch, search.best), NEVER), ops.zeros((batch, search.best)), nothing(batch, search.best)),
+        finished=Finished(
+            scores=ops.full((batch, search.best), NEVER),
+            log_probs=ops.full((batch, search.best), NEVER),
+            ended=ops.zeros((batch, search.best)),
+            written=nothing(batch, search.best),
+        ),
     )
     finished = _Beam(*ops.while_loop(unfinished, grow, beam)).finished
     attention, aligned = finished.written[1:] if with_attention else (None, None)
-    return Found(finished.written[0], finished.scores, attention, aligned)
+    return Found(finished.written[0], finished.scores, finished.log_probs, attention, aligned)

@@ -9,6 +9,8 @@ Schema of evaluation.json, version 3:
         bleu_by_tag: {tag: {sentences, bleu}}       where the split has several tags, else empty
         bleu_by_length: {"1-10": {sentences, bleu}} by words of the source: 1-10, 11-15, 16-20, 21-30, 31+, those that there are
         bleu_by_rarity: {"0": {sentences, bleu}}    by occurrences of its rarest word in training: 0, 1-5, 6-20, 21-100, 101+
+        bleu_by_confidence: {"1: 0.12-0.40": {sentences, bleu}} of each quarter of the sentences, the least certain first
+        confidence_correlation                      of confidence and chrF++ of the sentences, Spearman's
         segmented: sentences longer than the model's limit, translated in segments
         seconds, sentences_per_second               of translating, loading apart
         decoding: that section of the config
@@ -29,8 +31,9 @@ from pathlib import Path
 from pipeline.configuration import Config
 from pipeline.data.corpus import load_split
 from pipeline.data.progress import Progress
-from pipeline.decoding.text_stream import TextTranslator
-from pipeline.scoring.breakdowns import count_words
+from pipeline.decoding.text_stream import Line, TextTranslator
+from pipeline.scoring.breakdowns import count_words, rank_correlation
+from pipeline.scoring.metrics import sentence_scores
 from pipeline.scoring.moses import check_sacremoses
 from pipeline.scoring.systems import Judged, TestSet, judge
 from pipeline.support.errors import UserError
@@ -52,12 +55,14 @@ class Evaluated:
     Attributes:
         test: what was translated.
         judged: the translations and their scores.
+        confidence_correlation: Spearman's, of the confidences and the sentences' chrF++: how well it tells good from bad.
         segmented: sources longer than the model's limit.
         seconds: of translating.
     """
 
     test: TestSet
     judged: Judged
+    confidence_correlation: float
     segmented: int
     seconds: float
 
@@ -132,7 +137,7 @@ def evaluate(
         check_sacremoses()
     if len(test.sources) != len(test.references):
         raise UserError(f"{len(test.sources):,} sources, but {len(test.references):,} references: they must match line by line.")
-    hypotheses: list[str] = []
+    lines: list[Line] = []
     segmented = 0
 
     def on_long_line(index: int, pieces: int, segments: int) -> None:
@@ -142,10 +147,13 @@ def evaluate(
     start = time.monotonic()
     with Progress(label, "sentences") as progress:
         for chunk in _chunks(test.sources, batch_sentences * _CHUNK_BATCHES):
-            hypotheses += translator.translate(chunk, on_long_line)
+            lines += [found[0] for found in translator.alternatives(chunk, None, on_long_line)]
             progress.advance(len(chunk))
     seconds = time.monotonic() - start
-    return Evaluated(test, judge(test, {"": hypotheses}, word_counts, tokenized)[""], segmented, seconds)
+    hypotheses, confidences = [line.text for line in lines], [line.confidence for line in lines]
+    judged = judge(test, {"": hypotheses}, word_counts, tokenized, {"": confidences})[""]
+    correlation = rank_correlation(confidences, sentence_scores(hypotheses, test.references))
+    return Evaluated(test, judged, correlation, segmented, seconds)
 
 
 def write_hypotheses(path: Path, test: TestSet, hypotheses: Sequence[str]) -> None:

@@ -19,11 +19,13 @@ class Finished(NamedTuple):
 
     Attributes:
         scores: [B, N]; `NEVER` where there is none.
+        log_probs: [B, N] log probabilities.
         ended: [B, N] 1 where it ended by itself, else 0.
         written: [B, N, ...] tensors of what each wrote.
     """
 
     scores: Tensor
+    log_probs: Tensor
     ended: Tensor
     written: tuple[Tensor, ...]
 
@@ -31,11 +33,11 @@ class Finished(NamedTuple):
         """[B, 1] the score above which another hypothesis would still find a place."""
         return ops.where(self.ended[:, -1:] > 0.5, self.scores[:, -1:], NEVER)
 
-    def joined(self, scores: Tensor, ended: Tensor, written: tuple[Tensor, ...]) -> Finished:
+    def joined(self, scores: Tensor, log_probs: Tensor, ended: Tensor, written: tuple[Tensor, ...]) -> Finished:
         """The best of these and of K others.
 
         Args:
-            scores, ended: [B, K] as above.
+            scores, log_probs, ended: [B, K] as above.
             written: [B * K, ...].
         """
         batch, beams = ops.shape(scores)
@@ -50,5 +52,8 @@ class Finished(NamedTuple):
             return ops.reshape(ops.take(ops.reshape(together, (-1, *rest)), rows, axis=0), (batch, kept, *rest))
 
         return Finished(
-            chosen(self.scores, scores), chosen(self.ended, ended), tuple(chosen(*pair) for pair in zip(self.written, written, strict=True))
+            scores=chosen(self.scores, scores),
+            log_probs=chosen(self.log_probs, log_probs),
+            ended=chosen(self.ended, ended),
+            written=tuple(chosen(*pair) for pair in zip(self.written, written, strict=True)),
         )

@@ -100,11 +100,13 @@ class Found(NamedTuple):
         ids: [B, N, L] int32, EOS included where there is one, 0 after it. One without EOS reached its limit of tokens; it stands behind
             those that ended, and where there are fewer than N translations, the rest are of 0 alone.
         scores: [B, N] see `Search`; natural log. `NEVER` where there is none.
+        log_probs: [B, N] log p(y | x) by the model; natural log.
         attention: [B, N, S] what each source token has had of all target tokens, if it was asked for, else None.
         aligned: [B, N, L] int32 the source token that each target token looked at most, if it was asked for, else None.
     """
 
     ids: Tensor
     scores: Tensor
+    log_probs: Tensor
     attention: Tensor | None = None
     aligned: Tensor | None = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -26,7 +27,27 @@ class Translated(Protocol):
 
     @property
     def score(self) -> float:
-        """How good the model finds it; see `pipeline.decoding.search.Search`."""
+        """What it was chosen by; see `pipeline.decoding.search.Search`."""
+        ...
+
+    @property
+    def log_prob(self) -> float:
+        """Natural log of its probability."""
+        ...
+
+    @property
+    def tokens(self) -> int:
+        """Of the translation, EOS counted."""
+        ...
+
+    @property
+    def source_tokens(self) -> int:
+        """Of the source, EOS counted."""
+        ...
+
+    @property
+    def coverage(self) -> float | None:
+        """Mean attention of the source's tokens, at most 1 of each; None where that was not kept."""
         ...
 
     @property
@@ -54,11 +75,17 @@ class Line:
 
     Attributes:
         text: without line breaks.
-        score: of its segments together.
+        score: sum of the scores of its segments.
+        confidence: the geometric mean of the probabilities of its tokens, 0 to 1; 1 for a blank line.
+        length_ratio: tokens of the translation for each of the source; 1 for a blank line.
+        coverage: mean over the source's tokens of the attention each has had, at most 1 of each; None where that was not kept.
     """
 
     text: str
     score: float
+    confidence: float = 1.0
+    length_ratio: float = 1.0
+    coverage: float | None = None
 
 
 class TextTranslator:
@@ -100,7 +127,7 @@ class TextTranslator:
         import_keras()
         from pipeline.decoding.translator import Translator
 
-        translator = Translator.load(run, config, *others)
+        translator = Translator.load(run, config, *others, with_attention=True)
         count_tokens = translator.tokenizer.source.count
         return cls(translator, count_tokens, config.model.max_tokens, config.tokenizer.placeholders, config.data.cleaning)
 
@@ -169,8 +196,23 @@ def _joined(segments: Sequence[str], parts: Sequence[Sequence[Translated]]) -> l
     for number in range(max((len(part) for part in parts), default=1) or 1):
         chosen = [part[min(number, len(part) - 1)] if part else None for part in parts]
         texts = ["" if one is None else " ".join(one.text.splitlines()) for one in chosen]
-        lines.append(Line(join_translations(segments, texts), sum(one.score for one in chosen if one is not None)))
+        lines.append(_line(join_translations(segments, texts), [one for one in chosen if one is not None]))
     return lines
+
+
+def _line(text: str, parts: Sequence[Translated]) -> Line:
+    """A line of these parts: what is a mean over tokens is one over those of all parts."""
+    if not parts:
+        return Line(text, 0.0)
+    tokens, source_tokens = sum(part.tokens for part in parts), sum(part.source_tokens for part in parts)
+    coverages = [part.coverage * part.source_tokens for part in parts if part.coverage is not None]
+    return Line(
+        text,
+        score=sum(part.score for part in parts),
+        confidence=math.exp(sum(part.log_prob for part in parts) / max(tokens, 1)),
+        length_ratio=tokens / max(source_tokens, 1),
+        coverage=sum(coverages) / max(source_tokens, 1) if coverages else None,
+    )
 
 
 def clean_line(line: str, cleaning: Cleaning) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
@@ -31,15 +31,22 @@ class Translation:
 
     Attributes:
         text: the translation.
-        score: natural log of its probability, divided by the length penalty (see `Search`).
+        score: what it was chosen by; see `Search`.
         ids: its tokens, without EOS.
         complete: whether it ended by itself, within the limit of tokens.
+        log_prob: natural log of its probability.
+        tokens, source_tokens: of the translation and of the source, EOS counted.
+        coverage: mean over the source's tokens of the attention each has had, at most 1 of each; None where that was not kept.
     """
 
     text: str
     score: float
     ids: list[int]
     complete: bool
+    log_prob: float = 0.0
+    tokens: int = 0
+    source_tokens: int = 0
+    coverage: float | None = None
 
 
 NOTHING = Translation("", 0.0, [], complete=True)
@@ -56,6 +63,7 @@ class Translator:
         batch_sentences: sentences decoded at once, at most.
         pad_multiple: source lengths are padded to a multiple of this.
         choose: the likeliest translations, or by lot (`Drawn`).
+        with_attention: say how much of the source was looked at.
     """
 
     def __init__(
@@ -66,23 +74,26 @@ class Translator:
         batch_sentences: int = 64,
         pad_multiple: int = 1,
         choose: Choose = likeliest,
+        with_attention: bool = False,
     ) -> None:
         self.model = model
         self.tokenizer = tokenizer
         self.search = search
         self._batch_sentences = batch_sentences
         self._pad_multiple = pad_multiple
-        self._search = compiled(lambda source_ids: search_translations(model, source_ids, search, choose=choose))
-        self._go_on = compiled(lambda source_ids, begun: search_translations(model, source_ids, search, begun, choose=choose))
+        options: dict[str, Any] = {"choose": choose, "with_attention": with_attention}
+        self._search = compiled(lambda source_ids: search_translations(model, source_ids, search, **options))
+        self._go_on = compiled(lambda source_ids, begun: search_translations(model, source_ids, search, begun, **options))
 
     @classmethod
-    def load(cls, run: RunDirectory, config: Config, *others: RunDirectory) -> Translator:
+    def load(cls, run: RunDirectory, config: Config, *others: RunDirectory, with_attention: bool = False) -> Translator:
         """The translator of a trained run, in float32.
 
         Args:
             run: the run.
             config: its settings, those of the search among them.
             others: runs that translate together with it, as an ensemble.
+            with_attention: see the class.
 
         Raises:
             UserError: a run is not trained, or its weights do not fit its config or tokenizer (see `load_model`), or the runs do not
@@ -92,7 +103,7 @@ class Translator:
         members = [load_model(run, config, tokenizer), *load_others(others, config, tokenizer)]
         model = Ensemble(members) if others else members[0]
         batch, multiple = config.decoding.batch_sentences, config.training.pad_multiple
-        return cls(model, tokenizer, search_of(config), batch, multiple, choice_of(config))
+        return cls(model, tokenizer, search_of(config), batch, multiple, choice_of(config), with_attention)
 
     def translate(self, lines: Sequence[str], begun: Sequence[str] | None = None) -> list[Translation]:
         """Translates sentences, one result each, in order; an empty one gives an empty one. See `alternatives`."""
@@ -115,8 +126,8 @@ class Translator:
             chosen = order[start : start + self._batch_sentences]
             source_ids = pad([encoded[index] for index in chosen], self._pad_multiple)
             found = self.search_ids(source_ids, None if prefixes is None else [prefixes[index] for index in chosen])
-            for index, rows, scores in zip(chosen, found.ids, found.scores, strict=True):
-                results[index] = self._translations(rows, scores)
+            for row, index in enumerate(chosen):
+                results[index] = self._translations(found, row, len(encoded[index]) + 1)
         return [results[index] for index in range(len(lines))]
 
     def search_ids(self, source_ids: NDArray[np.int32], begun: Sequence[Sequence[int]] | None = None) -> Found:
@@ -133,14 +144,31 @@ class Translator:
             found = self._go_on(source_ids, np.where(prefixes == EOS, PAD, prefixes))
         return Found(*(None if part is None else np.asarray(part) for part in found))
 
-    def _translations(self, rows: NDArray[np.int32], scores: NDArray[np.float32]) -> list[Translation]:
-        """Of one sentence: ids [N, L], scores [N]."""
-        found: list[Translation] = []
-        for row, score in zip(rows.tolist(), scores.tolist(), strict=True):
-            if score > NEVER / 2 or not found:
-                ids = [token for token in row if token not in (PAD, EOS)]
-                found.append(Translation(self.tokenizer.target.decode([ids])[0], score, ids, complete=EOS in row))
-        return found
+    def _translations(self, found: Found, sentence: int, source_tokens: int) -> list[Translation]:
+        """Those of one sentence of a batch."""
+        results: list[Translation] = []
+        for number, row in enumerate(found.ids[sentence].tolist()):
+            score = float(found.scores[sentence, number])
+            if score < NEVER / 2 and results:
+                break
+            ids = [token for token in row if token not in (PAD, EOS)]
+            complete = EOS in row
+            coverage = None
+            if found.attention is not None:
+                coverage = float(np.minimum(found.attention[sentence, number, :source_tokens], 1.0).mean())
+            results.append(
+                Translation(
+                    text=self.tokenizer.target.decode([ids])[0],
+                    score=score,
+                    ids=ids,
+                    complete=complete,
+                    log_prob=float(found.log_probs[sentence, number]),
+                    tokens=len(ids) + complete,
+                    source_tokens=source_tokens,
+                    coverage=coverage,
+                )
+            )
+        return results
 
 
 def search_of(config: Config) -> Search:

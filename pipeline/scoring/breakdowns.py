@@ -1,12 +1,16 @@
-"""BLEU of some of the sentences: by a label, by the source's length, by how rare its words are in what was learnt from."""
+"""BLEU of some of the sentences: by a label, by the source's length, by how rare its words are, by how certain the model was."""
 
 from __future__ import annotations
 
+import math
 import re
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
 
 from pipeline.scoring.metrics import corpus_bleu
 
@@ -62,6 +66,40 @@ def bleu_by_rarity(
     rarest = [min((counts.get(word, 0) for word in words(source)), default=OCCURRENCES[-1] + 1) for source in sources]
     buckets = [bisect_left(OCCURRENCES, count) for count in rarest]
     return {names[bucket]: found for bucket, found in bleu_by_group(hypotheses, references, buckets, language).items()}
+
+
+def bleu_by_confidence(
+    confidences: Sequence[float], hypotheses: Sequence[str], references: Sequence[str], language: str = ""
+) -> dict[str, Part]:
+    """(Sentences, BLEU) of each quarter of the sentences, the least certain first, with the confidences that it spans: "1: 0.12-0.40".
+
+    Args:
+        confidences: of each translation.
+        hypotheses, references, language: see `pipeline.scoring.metrics.score`.
+    """
+    order = sorted(range(len(confidences)), key=lambda number: confidences[number])
+    found: dict[str, Part] = {}
+    for quarter in range(4):
+        chosen = order[quarter * len(order) // 4 : (quarter + 1) * len(order) // 4]
+        if chosen:
+            bleu = corpus_bleu([hypotheses[row] for row in chosen], [references[row] for row in chosen], language)
+            found[f"{quarter + 1}: {confidences[chosen[0]]:.2f}-{confidences[chosen[-1]]:.2f}"] = len(chosen), bleu
+    return found
+
+
+def rank_correlation(values: Sequence[float], others: Sequence[float]) -> float:
+    """Spearman's: 1 where both put things in the same order, 0 where they have nothing to do with each other; 0 of nothing."""
+    ranks = [_ranks(np.asarray(part, dtype=np.float64)) for part in (values, others)]
+    deviations = [part - part.mean() for part in ranks] if len(values) else ranks
+    scale = math.sqrt(float(np.sum(deviations[0] ** 2) * np.sum(deviations[1] ** 2)))
+    return float(np.sum(deviations[0] * deviations[1])) / scale if scale else 0.0
+
+
+def _ranks(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The place of each among all, in order; equal ones share the mean of theirs."""
+    _, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
+    ends = np.cumsum(counts)
+    return np.asarray((ends - (counts - 1) / 2.0)[inverse], dtype=np.float64)
 
 
 def count_words(texts: Iterable[str]) -> Counter[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from pipeline.scoring.breakdowns import Part, bleu_by_group, bleu_by_length, bleu_by_rarity
+from pipeline.scoring.breakdowns import Part, bleu_by_confidence, bleu_by_group, bleu_by_length, bleu_by_rarity
 from pipeline.scoring.metrics import Scores, score_systems
 
 
@@ -39,6 +39,7 @@ class Judged:
         by_tag: (sentences, BLEU) of each tag, where there are several.
         by_length: the same by the source's length in words, the shortest first.
         by_rarity: the same by how often the source's rarest word was seen in training, the rarest first; empty where that is unknown.
+        by_confidence: the same of each quarter by the model's confidence, the least certain first; empty where that is unknown.
     """
 
     hypotheses: Sequence[str]
@@ -46,16 +47,26 @@ class Judged:
     by_tag: dict[str, Part]
     by_length: dict[str, Part]
     by_rarity: dict[str, Part]
+    by_confidence: dict[str, Part]
 
     @property
     def parts(self) -> dict[str, dict[str, Part]]:
         """The breakdowns that there are, by what they go by."""
-        found = {"tag": self.by_tag, "source words": self.by_length, "rarest word in training": self.by_rarity}
+        found = {
+            "tag": self.by_tag,
+            "source words": self.by_length,
+            "rarest word in training": self.by_rarity,
+            "confidence": self.by_confidence,
+        }
         return {name: part for name, part in found.items() if part}
 
 
 def judge(
-    test: TestSet, systems: Mapping[str, Sequence[str]], word_counts: Mapping[str, int] | None = None, tokenized: bool = False
+    test: TestSet,
+    systems: Mapping[str, Sequence[str]],
+    word_counts: Mapping[str, int] | None = None,
+    tokenized: bool = False,
+    confidences: Mapping[str, Sequence[float]] | None = None,
 ) -> dict[str, Judged]:
     """Scores systems, each against the first.
 
@@ -64,6 +75,7 @@ def judge(
         systems: name -> its translations.
         word_counts: how often each word of the source language was seen in training (`count_words`), if that is known.
         tokenized: see `score_systems`.
+        confidences: name -> the confidence of each translation, of all systems, if they are known.
 
     Raises:
         UserError: see `score_systems`.
@@ -78,6 +90,7 @@ def judge(
             by_tag=bleu_by_group(hypotheses, test.references, test.tags, language) if len(set(test.tags)) > 1 else {},
             by_length=bleu_by_length(*texts, language) if test.sources else {},
             by_rarity=bleu_by_rarity(*texts, word_counts, language) if test.sources and word_counts else {},
+            by_confidence=bleu_by_confidence(confidences[name], hypotheses, test.references, language) if confidences else {},
         )
 
     return {name: judged(name, hypotheses) for name, hypotheses in systems.items()}
