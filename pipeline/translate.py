@@ -56,6 +56,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--min-confidence", metavar="P", type=_probability, default=0.0, help=f"mark what is less certain (0 to 1) with {DOUBTFUL!r}"
     )
+    parser.add_argument(
+        "--glossary",
+        metavar="FILE",
+        type=Path,
+        help="terms and what they must become: lines of a source term, a tab, a target term; where the first stands in a line, the second "
+        "will stand in its translation",
+    )
     parser.add_argument("--beam", metavar="K", help="the same as --set decoding.beam_size=K; 1 is fastest")
     options = parser.parse_args(arguments)
     if options.beam is not None:
@@ -66,13 +73,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     def command() -> int:
         config, run = config_and_run(options)
         others = [RunDirectory.existing(other) for other in options.ensemble]
+        glossary = {} if options.glossary is None else {"glossary": options.glossary}
         if options.file is None and options.output is None and options.begin is None and sys.stdin.isatty():
-            talk(load(run, config, *others), config, options.min_confidence)
+            talk(load(run, config, *others, **glossary), config, options.min_confidence)
             return 0
         with contextlib.ExitStack() as stack:
             source = stack.enter_context(_open_input(options.file))
             begun = None if options.begin is None else stack.enter_context(_open_input(options.begin))
-            translator = load(run, config, *others)
+            translator = load(run, config, *others, **glossary)
             output = stack.enter_context(_open_output(options.output))
             batches = read_batches(source, config.decoding.batch_sentences)
             if options.output is not None:
@@ -91,11 +99,11 @@ def _probability(text: str) -> float:
     return value
 
 
-def load(run: RunDirectory, config: Config, *others: RunDirectory) -> TextTranslator:
+def load(run: RunDirectory, config: Config, *others: RunDirectory, glossary: Path | None = None) -> TextTranslator:
     """The translator of a run, or of it and `others`; its imports take seconds, so they wait until the options have been checked."""
     from pipeline.decoding.text_stream import TextTranslator
 
-    return TextTranslator.load(run, config, *others)
+    return TextTranslator.load(run, config, *others, glossary=glossary)
 
 
 def translate_lines(

@@ -266,7 +266,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RunDirectory:
     run.checkpoints.mkdir()
     run.best_weights.write_bytes(b"weights")
     run.store_config(parse_config("name: shouting\n", "test"))
-    monkeypatch.setattr(TextTranslator, "load", classmethod(lambda cls, run, config: cls(Shouting(), words, 64)))
+    monkeypatch.setattr(TextTranslator, "load", classmethod(lambda cls, run, config, **_: cls(Shouting(), words, 64)))
     return run
 
 

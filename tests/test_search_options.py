@@ -14,6 +14,7 @@ from test_beam_search import BOS, CLOSE, EOS, RandomNetwork
 
 from pipeline.decoding.beam_search import beam_search
 from pipeline.decoding.choosing import Drawn
+from pipeline.decoding.phrases import LONGEST, Banks, Phrases
 from pipeline.decoding.rules import AtLeast, NoRepeat, Prefix
 from pipeline.decoding.search import EXTRA_TOKENS, NEVER, Search
 
@@ -267,3 +268,76 @@ def test_the_same_seed_draws_the_same() -> None:
     network = Attentive(11)
     once, again, other = (drawn(network, 10, seed=seed).ids for seed in (1, 1, 2))
     assert np.array_equal(once, again) and not np.array_equal(once, other)
+
+
+# --- phrases that must be there ---------------------------------------------------------------------------------------
+
+
+def contains(tokens: list[int], phrase: list[int]) -> bool:
+    return any(tokens[start : start + len(phrase)] == phrase for start in range(len(tokens)))
+
+
+def phrase_ids(*sentences: list[list[int]]) -> np.ndarray:
+    ids = np.zeros((len(sentences), max(map(len, sentences)), LONGEST), "int32")
+    for row, phrases in zip(ids, sentences, strict=True):
+        for place, phrase in zip(row, phrases, strict=False):
+            place[: len(phrase)] = phrase
+    return ids
+
+
+@pytest.mark.parametrize(
+    "wanted",
+    [
+        ([[4]], [[1], [4]], [], [[4, 1]]),
+        ([[4, 4]], [[1, 2]], [[2], [1]], [[4], [2, 1]]),
+        ([[1, 1, 2]], [], [[4, 1, 4]], [[2]]),  # after 1 1, a third 1 keeps the last two
+    ],
+)
+@pytest.mark.parametrize("end", [-1.0, 2.0])
+def test_phrases_stand_in_the_translation(wanted: tuple[list[list[int]], ...], end: float) -> None:
+    network, limit = Attentive(12, end=end), 5
+    network.bias[0] = 2 * NEVER
+    search = Search(5 * 3 ** (limit - 1), limit, 0.8, best=2)  # room for all but PAD
+    rule = Phrases(phrase_ids(*wanted), np.full(4, limit, "int32"), EOS)
+    found = beam_search(network.step, network.initial, search, MASK, [rule], Banks(rule, 0))
+    for sentence, phrases in enumerate(wanted):
+
+        def allowed(tokens: list[int], phrases: list[list[int]] = phrases) -> bool:
+            return 0 not in tokens and all(contains(tokens, phrase) for phrase in phrases)
+
+        for number, (value, tokens) in enumerate(every_translation(network, sentence, search, allowed)[:2]):
+            assert found.ids[sentence, number].numpy().tolist() == tokens + [0] * (limit - len(tokens))
+            np.testing.assert_allclose(found.scores[sentence, number], value, **CLOSE)
+
+
+def test_phrases_may_share_tokens() -> None:
+    wanted = ([[2, 1], [1, 4]], [[4], [4, 1]], [[1, 2, 1], [2, 1, 2]], [[4, 4], [4]])
+    network = Attentive(12, end=1.0)
+    rule = Phrases(phrase_ids(*wanted), np.full(4, 12, "int32"), EOS)
+    found = beam_search(network.step, network.initial, Search(6, 12, 0.8), MASK, [rule], Banks(rule, 0))
+    for row, phrases in zip(found.ids[:, 0].numpy().tolist(), wanted, strict=True):
+        assert EOS in row and all(contains(row, phrase) for phrase in phrases)
+
+
+@pytest.mark.parametrize("beam_size", [1, 2, 4])
+def test_phrases_are_there_however_narrow_the_beam_and_unlikely_they(beam_size: int) -> None:
+    wanted = ([[5, 6]], [[4], [7]], [[8, 8, 5], [6]], [])
+    network = Attentive(13, vocabulary=9, end=3.0)
+    network.bias[[0, 5, 6, 7, 8]] = [-1e6, -20.0, -20.0, -20.0, -20.0]
+    rule = Phrases(phrase_ids(*wanted), np.full(4, 10, "int32"), EOS)
+    search = Search(beam_size, 10, 0.8)
+    found = beam_search(network.step, network.initial, search, MASK, [rule], Banks(rule, 0))
+    for row, phrases in zip(found.ids[:, 0].numpy().tolist(), wanted, strict=True):
+        assert all(contains(row, phrase) for phrase in phrases), (row, phrases)
+    free = beam_search(network.step, network.initial, search, MASK)
+    assert np.array_equal(found.ids[3], free.ids[3])  # nothing demanded, nothing changed
+
+
+def test_at_the_limit_only_what_is_missing_is_written() -> None:
+    """A model that never ends and never says what it should."""
+    network = Attentive(14, vocabulary=9, end=-30.0)
+    network.bias[[0, 5, 6]] = [-1e6, -30.0, -30.0]
+    rule = Phrases(phrase_ids([[5, 6, 5], [6]], [[6]], [], [[5]]), np.array([6, 4, 5, 3], "int32"), EOS)
+    found = beam_search(network.step, network.initial, Search(1, 6, 0.8), MASK, [rule])
+    rows = found.ids[:, 0].numpy().tolist()
+    assert contains(rows[0], [5, 6, 5]) and contains(rows[1], [6]) and contains(rows[3], [5])

@@ -54,7 +54,7 @@ def words(text: str) -> int:
 def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RunDirectory:
     run = RunDirectory(tmp_path / "shouting")
     run.store_config(parse_config("name: shouting\n", "test"))
-    monkeypatch.setattr(TextTranslator, "load", classmethod(lambda cls, run, config: cls(Shouting(), words, 6)))
+    monkeypatch.setattr(TextTranslator, "load", classmethod(lambda cls, run, config, **_: cls(Shouting(), words, 6)))
     return run
 
 

@@ -89,7 +89,7 @@ def beam_search(
         logits, states, weights = step(beam.tokens, ops.reshape(beam.states, (batch, beams, width)))
         position = Position(beam.index, beam.written[0], batch, beams, logits.shape[-1])
         allowed = sum((rule.veto(position, memory) for rule, memory in zip(rules, beam.memories, strict=True)), start=logits)
-        alive, tokens, parents = choose(allowed, log_sum_exp(logits), beam.alive)
+        alive, tokens, parents = choose(allowed, log_sum_exp(logits), beam.alive, beam.memories)
         rows = ops.reshape(parents + offsets, (-1,))
 
         written = write(beam, tokens, ops.reshape(weights, (batch * beams, -1)) if with_coverage else None, rows)

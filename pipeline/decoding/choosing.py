@@ -13,31 +13,41 @@ from pipeline.decoding.search import NEVER, log_sum_exp
 
 Tensor = Any
 
-# (logits of what is allowed [B, K, V], log of the sum of exp of all logits [B, K], alive [B, K]) -> as `likeliest` does
-Choose = Callable[[Tensor, Tensor, Tensor], tuple[Tensor, Tensor, Tensor]]
+# (logits of what is allowed [B, K, V], log of the sum of exp of all logits [B, K], alive [B, K], memories of the rules) -> as `likeliest`
+Choose = Callable[[Tensor, Tensor, Tensor, tuple[Tensor, ...]], tuple[Tensor, Tensor, Tensor]]
 
 
-def likeliest(allowed: Tensor, log_sum: Tensor, alive: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def likeliest(allowed: Tensor, log_sum: Tensor, alive: Tensor, memories: tuple[Tensor, ...] = ()) -> tuple[Tensor, Tensor, Tensor]:
     """Beam search's way: of all hypotheses of a sentence and all tokens, the K likeliest pairs.
 
     Args:
         allowed: [B, K, V] logits; very low where a token is not allowed. Probabilities are those of the model all the same.
         log_sum: [B, K] log sum exp of the model's logits.
         alive: [B, K] log probabilities so far.
+        memories: of the search's rules.
 
     Returns:
         alive [B, K], the likeliest first; the token of each [B, K] int32; its parent [B, K] int32, 0 to K - 1.
     """
     batch, beams = ops.shape(alive)
-    # No hypothesis has more than K children among the K likeliest of all.
-    most = min(beams, allowed.shape[-1])
-    logits, tokens = ops.top_k(allowed, most)  # --> [B, K, most]
-    children = ops.reshape(logits + (alive - log_sum)[..., None], (batch, beams * most))
-    alive, places = ops.top_k(children, beams)
-    places = ops.cast(places, "int32")
-    rows = ops.reshape(places + ops.arange(batch, dtype="int32")[:, None] * (beams * most), (-1,))
-    tokens = ops.take(ops.reshape(ops.cast(tokens, "int32"), (-1,)), rows, axis=0)
-    return alive, ops.reshape(tokens, (batch, beams)), places // most
+    logits, tokens = children_of(allowed, beams)
+    number = logits.shape[-1]
+    scores = ops.reshape(logits + (alive - log_sum)[..., None], (batch, beams * number))
+    _, places = ops.top_k(scores, beams)
+    return chosen(scores, ops.reshape(tokens, (batch, beams * number)), ops.cast(places, "int32"), number)
+
+
+def children_of(allowed: Tensor, beams: int) -> tuple[Tensor, Tensor]:
+    """The likeliest tokens of each hypothesis: logits and ids [B, K, N], the likeliest first; none has more than K among the K of all."""
+    logits, tokens = ops.top_k(allowed, min(beams, allowed.shape[-1]))
+    return logits, ops.cast(tokens, "int32")
+
+
+def chosen(scores: Tensor, tokens: Tensor, places: Tensor, number: int | Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Score, token and parent of the candidates at `places` [B, K] among all of a sentence, scores and tokens [B, K N], N a parent."""
+    rows = ops.reshape(places + ops.arange(ops.shape(places)[0], dtype="int32")[:, None] * ops.shape(scores)[1], (-1,))
+    scores, tokens = (ops.reshape(ops.take(ops.reshape(part, (-1,)), rows, axis=0), ops.shape(places)) for part in (scores, tokens))
+    return scores, tokens, places // number
 
 
 @dataclass(frozen=True)
@@ -56,7 +66,7 @@ class Drawn:
     top_p: float
     seeds: keras.random.SeedGenerator
 
-    def __call__(self, allowed: Tensor, log_sum: Tensor, alive: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def __call__(self, allowed: Tensor, log_sum: Tensor, alive: Tensor, memories: tuple[Tensor, ...] = ()) -> tuple[Tensor, Tensor, Tensor]:
         """See `likeliest`; every hypothesis has one child, and keeps its place."""
         vocabulary = allowed.shape[-1]
         logits, tokens = ops.top_k(allowed, min(self.top_k or vocabulary, vocabulary))  # --> [B, K, k], the likeliest first

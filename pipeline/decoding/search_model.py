@@ -11,6 +11,7 @@ from keras import ops
 
 from pipeline.decoding.beam_search import beam_search
 from pipeline.decoding.choosing import Choose, likeliest
+from pipeline.decoding.phrases import Banks, Phrases
 from pipeline.decoding.rules import AtLeast, NoRepeat, Prefix, Rule
 from pipeline.decoding.search import Found, Search
 
@@ -25,6 +26,7 @@ def search_translations(
     source_ids: Tensor,
     search: Search,
     prefix_ids: Tensor | None = None,
+    phrase_ids: Tensor | None = None,
     choose: Choose = likeliest,
     with_attention: bool = False,
 ) -> Found:
@@ -35,19 +37,25 @@ def search_translations(
         source_ids: [B, S] int32, EOS after each sentence, then 0; S is at least 1.
         search: the settings.
         prefix_ids: [B, P] int32, how each translation begins, then 0; P is at least 1.
-        choose, with_attention: see `beam_search`.
+        phrase_ids: [B, C, LONGEST] int32 phrases that must stand in each translation, see `Phrases`.
+        choose, with_attention: see `beam_search`; phrases choose for themselves.
     """
     encoded = model.encode(source_ids)
     mask = ops.not_equal(source_ids, 0)
+    lengths = ops.sum(ops.cast(mask, "int32"), axis=-1)
 
     def step(tokens: Tensor, states: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         return model.decode_step(tokens, states, encoded)
 
     rules: list[Rule] = []
     if search.min_length_ratio:
-        rules.append(AtLeast(search.least(ops.sum(ops.cast(mask, "int32"), axis=-1)), search.eos))
+        rules.append(AtLeast(search.least(lengths), search.eos))
     if search.no_repeat_ngram:
         rules.append(NoRepeat(search.no_repeat_ngram, search.max_tokens))
     if prefix_ids is not None:
         rules.append(Prefix(prefix_ids))
+    if phrase_ids is not None:
+        phrases = Phrases(phrase_ids, search.most(lengths), search.eos)
+        choose = Banks(phrases, place=len(rules))
+        rules.append(phrases)
     return beam_search(step, encoded.state, search, mask, rules, choose, with_attention)

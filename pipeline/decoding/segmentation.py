@@ -18,7 +18,7 @@ CountTokens = Callable[[str], int]
 _SENTENCE_END = re.compile(r"(?<![.!?…])[.!?…]++[\"'»”’)\]]*+\s+|[。！？｡]+[”’」』）]*\s*|[\n\r\v\f\x85\u2028\u2029]+\s*")
 _CLAUSE_END = re.compile(r"[,;:]\s+|\s[–—-]\s+|[，、；：]\s*")
 _SPACE = re.compile(r"\s+")
-_WIDE = re.compile(r"[\u2e80-\u30ff\u3400-\u9fff\uf900-\ufaff\uff00-\uff65]|[\U00020000-\U0003ffff]")
+WIDE = re.compile(r"[\u2e80-\u30ff\u3400-\u9fff\uf900-\ufaff\uff00-\uff65]|[\U00020000-\U0003ffff]")
 """Han, kana and their punctuation: written without spaces between sentences."""
 
 
@@ -83,8 +83,8 @@ def join_translations(segments: Sequence[str], translations: Sequence[str]) -> s
     for segment, translation in zip(["", *segments], translations, strict=False):
         # `segment` is the one before this translation
         if line and translation:
-            spaced = segment[-1:].isspace() or bool(_WIDE.match(segment[-1:]))
-            if spaced and not _WIDE.match(line[-1]) and not _WIDE.match(translation[0]):
+            spaced = segment[-1:].isspace() or bool(WIDE.match(segment[-1:]))
+            if spaced and not WIDE.match(line[-1]) and not WIDE.match(translation[0]):
                 line += " "
         line += translation
     return line

@@ -6,11 +6,13 @@ import math
 import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 from pipeline.configuration import Config
 from pipeline.configuration.schema_data import Cleaning
 from pipeline.data.cleaning import Tally, tidy
+from pipeline.decoding.glossary import Glossary
 from pipeline.decoding.segmentation import CountTokens, join_translations, split_line
 from pipeline.support.quiet import import_keras
 from pipeline.support.run_directory import RunDirectory
@@ -64,8 +66,13 @@ class Translated(Protocol):
 class SentenceTranslator(Protocol):
     """What `pipeline.decoding.translator.Translator` is to us; tests have simpler ones."""
 
-    def alternatives(self, lines: list[str], begun: list[str] | None) -> Sequence[Sequence[Translated]]:
-        """Translates sentences, none of them empty or too long; of each one or several translations, the best first."""
+    def alternatives(
+        self, lines: list[str], begun: list[str] | None, terms: list[list[str]] | None = None
+    ) -> Sequence[Sequence[Translated]]:
+        """Translates sentences, none of them empty or too long; of each one or several translations, the best first.
+
+        A translation begins with what stands in `begun`, and contains all of what stands in `terms`.
+        """
         ...
 
 
@@ -101,6 +108,7 @@ class TextTranslator:
         limit: int,
         placeholders: Iterable[str] = (),
         cleaning: Cleaning | None = None,
+        glossary: Glossary | None = None,
     ) -> None:
         """Puts the parts together; `load` does it for a run.
 
@@ -110,26 +118,38 @@ class TextTranslator:
             limit: longest sentence in pieces, at least 1.
             placeholders: regular expressions of what must not be cut.
             cleaning: how the training text was cleaned; default: the config's defaults.
+            glossary: what some terms must become.
         """
         self.translator = translator
         self.count_tokens = count_tokens
         self.limit = limit
         self.placeholders = [re.compile(pattern) for pattern in placeholders]
         self.cleaning = cleaning or Cleaning()
+        self.glossary = glossary
 
     @classmethod
-    def load(cls, run: RunDirectory, config: Config, *others: RunDirectory) -> TextTranslator:
+    def load(cls, run: RunDirectory, config: Config, *others: RunDirectory, glossary: Path | None = None) -> TextTranslator:
         """The translator of a trained run, or of it and `others` together; see `Translator.load`.
 
+        Args:
+            run, config, others: see there.
+            glossary: the file of one; see `Glossary.load`.
+
         Raises:
-            UserError: a run has no tokenizer or no weights yet, or they do not go together.
+            UserError: a run has no tokenizer or no weights yet, or they do not go together; or the glossary cannot be read, or asks for
+                what the model cannot write.
         """
+        terms = None if glossary is None else Glossary.load(glossary)
         import_keras()
+        from pipeline.data.subwords import UNK
+        from pipeline.decoding.phrases import LONGEST
         from pipeline.decoding.translator import Translator
 
         translator = Translator.load(run, config, *others, with_attention=True)
+        if terms is not None:
+            terms.check(translator.tokenizer.target.encode, UNK, LONGEST)
         count_tokens = translator.tokenizer.source.count
-        return cls(translator, count_tokens, config.model.max_tokens, config.tokenizer.placeholders, config.data.cleaning)
+        return cls(translator, count_tokens, config.model.max_tokens, config.tokenizer.placeholders, config.data.cleaning, terms)
 
     def translate(
         self,
@@ -171,7 +191,10 @@ class TextTranslator:
         # A log repeats its lines: translate them once.
         distinct = list(dict.fromkeys(request for requests in asked for request in requests if request[0]))
         sentences, beginnings = [sentence for sentence, _ in distinct], [beginning for _, beginning in distinct]
-        answers = self.translator.alternatives(sentences, beginnings if any(beginnings) else None) if distinct else []
+        options = {}
+        if self.glossary is not None:
+            options["terms"] = [self.glossary.demanded(sentence) for sentence in sentences]
+        answers = self.translator.alternatives(sentences, beginnings if any(beginnings) else None, **options) if distinct else []
         found = dict(zip(distinct, answers, strict=True))
 
         results = []

@@ -16,6 +16,7 @@ from pipeline.data.subwords import BOS, EOS, PAD, Tokenizer
 from pipeline.decoding.choosing import Choose, Drawn, likeliest
 from pipeline.decoding.compiled import compiled
 from pipeline.decoding.ensemble import Ensemble, load_others
+from pipeline.decoding.phrases import LONGEST
 from pipeline.decoding.search import NEVER, Found, Search
 from pipeline.decoding.search_model import search_translations
 from pipeline.decoding.weights import load_model
@@ -82,8 +83,9 @@ class Translator:
         self._batch_sentences = batch_sentences
         self._pad_multiple = pad_multiple
         options: dict[str, Any] = {"choose": choose, "with_attention": with_attention}
-        self._search = compiled(lambda source_ids: search_translations(model, source_ids, search, **options))
-        self._go_on = compiled(lambda source_ids, begun: search_translations(model, source_ids, search, begun, **options))
+        self._search = compiled(
+            lambda source_ids, begun=None, phrases=None: search_translations(model, source_ids, search, begun, phrases, **options)
+        )
 
     @classmethod
     def load(cls, run: RunDirectory, config: Config, *others: RunDirectory, with_attention: bool = False) -> Translator:
@@ -109,7 +111,9 @@ class Translator:
         """Translates sentences, one result each, in order; an empty one gives an empty one. See `alternatives`."""
         return [found[0] for found in self.alternatives(lines, begun)]
 
-    def alternatives(self, lines: Sequence[str], begun: Sequence[str] | None = None) -> list[list[Translation]]:
+    def alternatives(
+        self, lines: Sequence[str], begun: Sequence[str] | None = None, terms: Sequence[Sequence[str]] | None = None
+    ) -> list[list[Translation]]:
         """Translates sentences, up to `Search.best` results each, the best first; an empty one gives an empty one.
 
         Sentences of about equal length are decoded together, whatever order they come in.
@@ -117,31 +121,43 @@ class Translator:
         Args:
             lines: the sentences.
             begun: how the translation of each begins, empty where that is open; it is gone on from there, in whole pieces.
+            terms: what the translation of each must contain, as far as there is room for it.
         """
         encoded = self.tokenizer.source.encode(lines)
         prefixes = None if begun is None else self.tokenizer.target.encode(begun)
+        phrases = None if terms is None else [self.tokenizer.target.encode(some) for some in terms]
         results: dict[int, list[Translation]] = {index: [NOTHING] for index, ids in enumerate(encoded) if not ids}
         order = sorted((index for index, ids in enumerate(encoded) if ids), key=lambda index: len(encoded[index]))
         for start in range(0, len(order), self._batch_sentences):
             chosen = order[start : start + self._batch_sentences]
             source_ids = pad([encoded[index] for index in chosen], self._pad_multiple)
-            found = self.search_ids(source_ids, None if prefixes is None else [prefixes[index] for index in chosen])
+            of_prefixes = None if prefixes is None else [prefixes[index] for index in chosen]
+            of_phrases = None if phrases is None else [phrases[index] for index in chosen]
+            found = self.search_ids(source_ids, of_prefixes, of_phrases)
             for row, index in enumerate(chosen):
                 results[index] = self._translations(found, row, len(encoded[index]) + 1)
         return [results[index] for index in range(len(lines))]
 
-    def search_ids(self, source_ids: NDArray[np.int32], begun: Sequence[Sequence[int]] | None = None) -> Found:
+    def search_ids(
+        self,
+        source_ids: NDArray[np.int32],
+        begun: Sequence[Sequence[int]] | None = None,
+        phrases: Sequence[Sequence[Sequence[int]]] | None = None,
+    ) -> Found:
         """The search on ids, as NumPy arrays.
 
         Args:
             source_ids: [B, S], EOS after each sentence, then padding.
             begun: of each the ids that its translation begins with.
+            phrases: of each the phrases of at most `LONGEST` ids that its translation must contain.
         """
-        if begun is None:
-            found = self._search(source_ids)
-        else:
+        options = {}
+        if begun is not None:
             prefixes = pad(begun, self._pad_multiple)
-            found = self._go_on(source_ids, np.where(prefixes == EOS, PAD, prefixes))
+            options["begun"] = np.where(prefixes == EOS, PAD, prefixes)
+        if phrases is not None and any(phrases):
+            options["phrases"] = _padded_phrases(phrases, self.search.max_tokens)
+        found = self._search(source_ids, **options)
         return Found(*(None if part is None else np.asarray(part) for part in found))
 
     def _translations(self, found: Found, sentence: int, source_tokens: int) -> list[Translation]:
@@ -169,6 +185,18 @@ class Translator:
                 )
             )
         return results
+
+
+def _padded_phrases(phrases: Sequence[Sequence[Sequence[int]]], limit: int) -> NDArray[np.int32]:
+    """[B, C, LONGEST], 0 after each phrase; those of a sentence that are too long together for the limit are left out, the last first."""
+    padded = np.zeros((len(phrases), max(map(len, phrases)), LONGEST), np.int32)
+    for row, wanted in zip(padded, phrases, strict=True):
+        room = limit - 2  # EOS, and a token for the model
+        for place, ids in zip(row, wanted, strict=False):
+            if len(ids) <= room:
+                place[: len(ids)] = ids
+                room -= len(ids)
+    return padded
 
 
 def search_of(config: Config) -> Search:

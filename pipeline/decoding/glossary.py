@@ -1,0 +1,76 @@
+"""A glossary: terms of the source language, and what each must become."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from pipeline.data.sources.lines import read_lines
+from pipeline.decoding.segmentation import WIDE
+from pipeline.support.errors import UserError
+
+_REMEDY = "Convert the file: iconv -t UTF-8."
+
+
+class Glossary:
+    """Finds terms in sentences, as whole words, the longest first; capitals count only in terms that have some.
+
+    Args:
+        terms: source term -> target term.
+    """
+
+    def __init__(self, terms: dict[str, str]) -> None:
+        self.terms = dict(terms)
+        self._folded = {term.lower() if term.islower() else term: target for term, target in terms.items()}
+        longest_first = sorted(terms, key=len, reverse=True)
+        self._pattern = re.compile("|".join(map(_whole, longest_first)) or r"(?!)", re.IGNORECASE)
+
+    @classmethod
+    def load(cls, path: Path) -> Glossary:
+        """Reads a file of lines: source term, a tab, target term. Blank lines, and those that begin with #, are passed over.
+
+        Raises:
+            UserError: it cannot be read, a line has another form, or one term has two targets.
+        """
+        terms: dict[str, str] = {}
+        for number, line in enumerate(read_lines(path, remedy=_REMEDY), start=1):
+            if not line.strip() or line.startswith("#"):
+                continue
+            source, _, target = (part.strip() for part in line.partition("\t"))
+            if not (source and target) or "\t" in target:
+                raise UserError(f"{path}:{number}: expected a source term, a tab and a target term. Found: {line[:80]!r}")
+            if terms.setdefault(source, target) != target:
+                raise UserError(f"{path}:{number}: '{source}' must become '{terms[source]}' already; a term can have one target only.")
+        if not terms:
+            raise UserError(f"{path}: has no terms. Expected lines of a source term, a tab and a target term.")
+        return cls(terms)
+
+    def demanded(self, sentence: str) -> list[str]:
+        """The target terms that a translation of `sentence` must contain, each once."""
+        found = (match[0] for match in self._pattern.finditer(sentence))
+        targets = (self._folded.get(text, self._folded.get(text.lower())) for text in found)
+        return list(dict.fromkeys(target for target in targets if target is not None))
+
+    def check(self, encode: Callable[[Sequence[str]], list[list[int]]], unknown: int, longest: int) -> None:
+        """Makes sure that a model can write all target terms.
+
+        Args:
+            encode: target texts to ids.
+            unknown: id of what the model does not know.
+            longest: pieces of a term, at most.
+
+        Raises:
+            UserError: it cannot write one.
+        """
+        for term, ids in zip(self.terms.values(), encode(list(self.terms.values())), strict=True):
+            if unknown in ids:
+                raise UserError(f"the glossary's '{term}' has characters that the model has never seen; it cannot write them.")
+            if len(ids) > longest:
+                raise UserError(f"the glossary's '{term}' has {len(ids)} pieces; at most {longest} can be demanded.")
+
+
+def _whole(term: str) -> str:
+    """A pattern for a term that is not a part of a longer word, in languages with spaces between words."""
+    before, after = (char.isalnum() and not WIDE.match(char) for char in (term[0], term[-1]))
+    return (r"(?<!\w)" if before else "") + re.escape(term) + (r"(?!\w)" if after else "")

@@ -1,0 +1,159 @@
+"""Phrases that a translation must contain, as a glossary demands: lexically constrained search.
+
+After dynamic beam allocation (Post & Vilar, 2018): a hypothesis stands in the bank of as many tokens as it has met of its phrases, each
+bank gets its share of the beam, and no hypothesis ends before it has met them all. So the model chooses where a phrase goes, and a
+hypothesis with a phrase in it is not driven out by likelier ones without. Which phrases are met is read off the last tokens written,
+so a phrase counts wherever it stands, also where it was begun by chance or overlaps another.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from keras import ops
+
+from pipeline.decoding.choosing import children_of, chosen
+from pipeline.decoding.rules import Position, Rule
+from pipeline.decoding.search import NEVER
+
+Tensor = Any
+
+LONGEST = 12
+"""Tokens of a phrase, at most."""
+
+# What a bank's second best stands behind its best by, when the beam is shared out; log probabilities are smaller.
+_A_RANK = 1e4
+
+
+class Phrases(Rule):
+    """No end before all phrases of a sentence stand in its translation.
+
+    The memory of a hypothesis is [C + LONGEST - 1] int32: of each phrase whether it is met, then the last tokens, 0 before the first.
+
+    Args:
+        ids: [B, C, LONGEST] int32 the phrases, 0 after each; one of 0 alone demands nothing.
+        most: [B] the limit of tokens of each translation, EOS counted, larger than the phrases together. Near it, only what is still
+            missing may be written, as if no phrase shared tokens with another.
+        eos: its id.
+    """
+
+    def __init__(self, ids: Tensor, most: Tensor, eos: int) -> None:
+        self.ids, self.most, self.eos = ids, most, eos
+        self.lengths = ops.sum(ops.cast(ids > 0, "int32"), axis=-1)  # [B, C]
+
+    def begin(self, batch: Tensor, beams: int) -> Tensor:
+        """See `Rule.begin`."""
+        met = ops.repeat(ops.cast(ops.equal(self.lengths, 0), "int32"), beams, axis=0)
+        return ops.concatenate([met, ops.zeros((batch * beams, LONGEST - 1), dtype="int32")], axis=-1)
+
+    def follow(self, memory: Tensor, tokens: Tensor) -> Tensor:
+        """See `Rule.follow`."""
+        batch = ops.shape(self.ids)[0]
+        met, last = self._apart(ops.reshape(memory, (batch, -1, ops.shape(memory)[-1])))
+        met, _, last = self._after(met, last, ops.reshape(tokens, (batch, -1, 1)))
+        met, last = met[:, :, 0], last[:, :, 0]
+        return ops.reshape(ops.concatenate([met, last], axis=-1), (-1, ops.shape(memory)[-1]))
+
+    def veto(self, at: Position, memory: Tensor) -> Tensor:
+        """See `Rule.veto`."""
+        batch, beams, vocabulary = at.batch, at.beams, at.vocabulary
+        met, last = self._apart(ops.reshape(memory, (batch, beams, -1)))
+        unmet = ops.sum((1 - met) * self.lengths[:, None], axis=-1)  # [B, K] tokens
+        left = self.most[:, None] - at.index - 1  # after the next token, EOS among them
+        # Nearly any token would leave all that is unmet still to be written; those that stand in phrases may bring it further.
+        own = ops.broadcast_to(ops.reshape(self.ids, (batch, 1, -1)), (batch, beams, ops.shape(self.ids)[1] * LONGEST))
+        own_met, begun, _ = self._after(met, last, own)
+        lengths = (1 - own_met) * self.lengths[:, None, None]
+        needed = ops.sum(lengths, axis=-1) - ops.max(ops.where(own_met > 0, 0, begun), axis=-1)  # [B, K, C * LONGEST]
+        timely = ops.where(needed < left[..., None], own, 0)  # PAD is never written
+        cells = ops.reshape(timely, (batch * beams, -1))
+        rows = ops.arange(batch * beams, dtype="int32")[:, None] + ops.zeros_like(cells)
+        cells = ops.reshape(ops.stack([rows, cells], axis=-1), (-1, 2))
+        counts = ops.scatter(cells, ops.ones_like(cells[:, 0], dtype="float32"), (batch * beams, vocabulary))
+        others = ops.reshape((1.0 - ops.minimum(counts, 1.0)) * NEVER, (batch, beams, vocabulary))
+        too_early = ops.cast(unmet > 0, "float32")[..., None] * NEVER * ops.one_hot([self.eos], vocabulary)
+        must = ops.logical_and(unmet > 0, unmet >= left)
+        return ops.where(must[..., None], others, too_early)
+
+    def following(self, memory: Tensor) -> tuple[Tensor, Tensor]:
+        """Of each phrase its next token, and whether it is wanted: [B, K, C] int32 and bool."""
+        met, last = self._apart(ops.reshape(memory, (ops.shape(self.ids)[0], -1, ops.shape(memory)[-1])))
+        places = ops.one_hot(self._begun(last), LONGEST, dtype="int32")  # [B, K, C, LONGEST]
+        return ops.sum(places * self.ids[:, None], axis=-1), met < 1
+
+    def bank(self, memory: Tensor, tokens: Tensor) -> Tensor:
+        """How many tokens of the phrases are met after one more: memory [B * K, ...], tokens [B, K, N] -> [B, K, N] int32."""
+        met, last = self._apart(ops.reshape(memory, (ops.shape(tokens)[0], -1, ops.shape(memory)[-1])))
+        met, begun, _ = self._after(met, last, tokens)
+        return ops.sum(ops.where(met > 0, self.lengths[:, None, None], begun), axis=-1)
+
+    def _apart(self, memory: Tensor) -> tuple[Tensor, Tensor]:
+        """memory [B, K, ...] -> met [B, K, C], last tokens [B, K, LONGEST - 1]."""
+        phrases = ops.shape(memory)[-1] - (LONGEST - 1)
+        return memory[..., :phrases], memory[..., phrases:]
+
+    def _after(self, met: Tensor, last: Tensor, tokens: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """What `tokens` [B, K, N] make of the phrases: met [B, K, N, C], begun [B, K, N, C], last tokens [B, K, N, LONGEST - 1]."""
+        batch, beams, number = ops.shape(tokens)
+        last = ops.broadcast_to(last[:, :, None], (batch, beams, number, LONGEST - 1))
+        last = ops.concatenate([last, tokens[..., None]], axis=-1)  # the last LONGEST
+        begun = self._begun(ops.reshape(last, (batch, beams * number, LONGEST)))
+        begun = ops.reshape(begun, (batch, beams, number, -1))
+        whole = ops.logical_and(begun >= self.lengths[:, None, None], self.lengths[:, None, None] > 0)
+        return ops.maximum(met[:, :, None], ops.cast(whole, "int32")), begun, last[..., 1:]
+
+    def _begun(self, last: Tensor) -> Tensor:
+        """[B, J, W] the last tokens of hypotheses -> [B, J, C] the longest beginning of each phrase that they end with."""
+        width = last.shape[-1]
+        begun = ops.zeros_like(ops.sum(last[:, :, None] * 0, axis=-1) + self.lengths[:, None])
+        for length in range(1, min(width, LONGEST) + 1):
+            end = last[:, :, None, width - length :]  # [B, J, 1, length]
+            same = ops.all(ops.equal(end, self.ids[:, None, :, :length]), axis=-1)
+            same = ops.logical_and(same, self.lengths[:, None] >= length)
+            begun = ops.where(same, length, begun)
+        return begun
+
+
+class Banks:
+    """Shares the beam out among the banks of `Phrases`: first the best of each bank, then the second best of each, and so on.
+
+    Args:
+        phrases: the rule.
+        place: of its memory among those of all rules.
+    """
+
+    def __init__(self, phrases: Phrases, place: int) -> None:
+        self.phrases, self.place = phrases, place
+
+    def __call__(self, allowed: Tensor, log_sum: Tensor, alive: Tensor, memories: tuple[Tensor, ...]) -> tuple[Tensor, Tensor, Tensor]:
+        """See `pipeline.decoding.choosing.likeliest`; the next token of each missing phrase is a candidate, however unlikely."""
+        batch, beams = ops.shape(alive)
+        memory = memories[self.place]
+        logits, tokens = children_of(allowed, beams)
+        following, wanted = self.phrases.following(memory)
+        wished = ops.take_along_axis(allowed, following, axis=-1)
+        fresh = ops.logical_and(wanted, wished < logits[..., -1:])  # else it is among the likeliest already
+        wished = ops.where(ops.logical_and(fresh, _first_of_its_kind(following, fresh)), wished, NEVER)
+        logits, tokens = ops.concatenate([logits, wished], axis=-1), ops.concatenate([tokens, following], axis=-1)
+        scores = logits + (alive - log_sum)[..., None]  # [B, K, N]
+        number = ops.shape(scores)[-1]
+        flat, banks = ops.reshape(scores, (batch, -1)), ops.reshape(self.phrases.bank(memory, tokens), (batch, -1))
+        flat = ops.maximum(flat, 2.0 * NEVER)
+        order = ops.arange(ops.shape(flat)[1])
+        better = ops.logical_or(
+            flat[:, None, :] > flat[:, :, None],
+            ops.logical_and(ops.equal(flat[:, None, :], flat[:, :, None]), order[None, None, :] < order[None, :, None]),
+        )
+        rivals = ops.logical_and(better, ops.equal(banks[:, None, :], banks[:, :, None]))
+        rank = ops.sum(ops.cast(rivals, "float32"), axis=-1)
+        keys = ops.where(flat > NEVER / 2, flat - _A_RANK * rank, flat)
+        _, places = ops.top_k(keys, beams)
+        return chosen(flat, ops.reshape(tokens, (batch, -1)), ops.cast(places, "int32"), number)
+
+
+def _first_of_its_kind(tokens: Tensor, counts: Tensor) -> Tensor:
+    """[B, K, C] whether no earlier one of those that count is the same token."""
+    order = ops.arange(ops.shape(tokens)[-1])
+    earlier = order[None, :] < order[:, None]  # [C, C]
+    same = ops.logical_and(ops.equal(tokens[..., None, :], tokens[..., :, None]), counts[..., None, :])
+    return ops.logical_not(ops.any(ops.logical_and(same, earlier), axis=-1))

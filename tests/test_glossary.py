@@ -1,0 +1,88 @@
+"""Glossaries: which terms are found in a sentence, and that they become what they must."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+
+import pytest
+from toy_training import started
+
+from pipeline import train
+from pipeline.data.subwords import Tokenizer
+from pipeline.decoding.glossary import Glossary
+from pipeline.decoding.text_stream import TextTranslator
+from pipeline.support.errors import UserError
+from pipeline.support.run_directory import RunDirectory
+
+GLOSSARY = Glossary({"access token": "Zugangstoken", "token": "Token", "Hub": "Zentrale", "C++": "C++", "灯": "Licht", "a": "ein"})
+
+
+@pytest.mark.parametrize(
+    ("sentence", "demanded"),
+    [
+        ("The access token expired.", ["Zugangstoken"]),  # the longest
+        ("Token, tokens, ACCESS TOKEN", ["Token", "Zugangstoken"]),  # whole words; capitals do not count in a term without
+        ("the hub is a Hub", ["ein", "Zentrale"]),  # in a term with capitals they do
+        ("token token", ["Token"]),
+        ("Learn C++!", ["C++"]),
+        ("打开灯。", ["Licht"]),  # no spaces between words there
+        ("Nothing here, nor in tokenize or ab", []),
+        ("", []),
+    ],
+)
+def test_terms_are_found(sentence: str, demanded: list[str]) -> None:
+    assert GLOSSARY.demanded(sentence) == demanded
+
+
+def test_a_file_of_terms(tmp_path: Path) -> None:
+    (tmp_path / "g.tsv").write_text("# comment\n\naccess token \t Zugangstoken\r\ndog\tHund\ndog\tHund\n")
+    assert Glossary.load(tmp_path / "g.tsv").terms == {"access token": "Zugangstoken", "dog": "Hund"}
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("dog Hund\n", "g.tsv:1: expected a source term, a tab and a target term. Found: 'dog Hund'"),
+        ("dog\tHund\tKatze\n", "g.tsv:1: expected a source term"),
+        ("dog\t\n", "g.tsv:1: expected a source term"),
+        ("dog\tHund\n\ndog\tTier\n", "g.tsv:3: 'dog' must become 'Hund' already"),
+        ("# nothing\n", "g.tsv: has no terms"),
+        (None, "g.tsv: no such file"),
+    ],
+)
+def test_mistakes_in_the_file_are_named(tmp_path: Path, text: str | None, message: str) -> None:
+    if text is not None:
+        (tmp_path / "g.tsv").write_text(text)
+    with pytest.raises(UserError) as error:
+        Glossary.load(tmp_path / "g.tsv")
+    assert message in str(error.value)
+
+
+def test_what_cannot_be_written_is_refused() -> None:
+    def encode(texts: list[str]) -> list[list[int]]:
+        return [[1 if character == "☃" else 7 for character in text] for text in texts]
+
+    GLOSSARY.check(encode, unknown=1, longest=12)
+    with pytest.raises(UserError, match="'Zugangstoken' has 12 pieces; at most 5 can be demanded"):
+        GLOSSARY.check(encode, unknown=1, longest=5)
+    with pytest.raises(UserError, match="'☃' has characters that the model has never seen"):
+        Glossary({"snowman": "☃"}).check(encode, unknown=1, longest=12)
+
+
+def test_a_trained_model_writes_the_terms(tmp_path: Path) -> None:
+    """Its task is to reverse; with a glossary it writes what it would never say, in the place it finds best, and the rest as before."""
+    arguments = started(tmp_path, "training.epochs=1")
+    assert train.main(arguments) == 0
+    run = RunDirectory(tmp_path / "toy")
+    (tmp_path / "g.tsv").write_text("c\tb b e\nd\tj\n")
+    free = TextTranslator.load(run, run.load_config())
+    bound = TextTranslator.load(run, run.load_config(), glossary=tmp_path / "g.tsv")
+    generator = random.Random(3)
+    lines = [" ".join(generator.choices("abcdefghij", k=4)) for _ in range(30)]
+    for line, before, after in zip(lines, free.translate(lines), bound.translate(lines), strict=True):
+        demanded = bound.glossary.demanded(line) if bound.glossary else []
+        assert all(f" {term} " in f" {after} " for term in demanded), (line, after)
+        assert demanded or before == after
+    assert any("c" in line for line in lines) and any("d" in line for line in lines)
+    assert Tokenizer.load(run.tokenizer).target.encode(["b b e"])[0]
