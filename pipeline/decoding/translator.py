@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import dataclasses
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -50,6 +51,9 @@ class Translation:
     coverage: float | None = None
 
 
+# The beam of a sentence that must contain phrases, at most.
+_WIDEST = 32
+
 NOTHING = Translation("", 0.0, [], complete=True)
 """The translation of an empty sentence."""
 
@@ -82,10 +86,8 @@ class Translator:
         self.search = search
         self._batch_sentences = batch_sentences
         self._pad_multiple = pad_multiple
-        options: dict[str, Any] = {"choose": choose, "with_attention": with_attention}
-        self._search = compiled(
-            lambda source_ids, begun=None, phrases=None: search_translations(model, source_ids, search, begun, phrases, **options)
-        )
+        self._options: dict[str, Any] = {"choose": choose, "with_attention": with_attention}
+        self._searches: dict[tuple[int, bool], Callable[..., Found]] = {}
 
     @classmethod
     def load(cls, run: RunDirectory, config: Config, *others: RunDirectory, with_attention: bool = False) -> Translator:
@@ -127,13 +129,17 @@ class Translator:
         prefixes = None if begun is None else self.tokenizer.target.encode(begun)
         phrases = None if terms is None else [self.tokenizer.target.encode(some) for some in terms]
         results: dict[int, list[Translation]] = {index: [NOTHING] for index, ids in enumerate(encoded) if not ids}
-        order = sorted((index for index, ids in enumerate(encoded) if ids), key=lambda index: len(encoded[index]))
-        for start in range(0, len(order), self._batch_sentences):
-            chosen = order[start : start + self._batch_sentences]
+        widths = [self.search.beam_size if phrases is None else self._width(phrases[index]) for index in range(len(encoded))]
+        order = sorted((index for index, ids in enumerate(encoded) if ids), key=lambda index: (widths[index], len(encoded[index])))
+        while order:
+            width = widths[order[0]]
+            most = max(1, self._batch_sentences * self.search.beam_size // width)
+            chosen = [index for index in order[:most] if widths[index] == width]
+            order = order[len(chosen) :]
             source_ids = pad([encoded[index] for index in chosen], self._pad_multiple)
             of_prefixes = None if prefixes is None else [prefixes[index] for index in chosen]
             of_phrases = None if phrases is None else [phrases[index] for index in chosen]
-            found = self.search_ids(source_ids, of_prefixes, of_phrases)
+            found = self.search_ids(source_ids, of_prefixes, of_phrases, width)
             for row, index in enumerate(chosen):
                 results[index] = self._translations(found, row, len(encoded[index]) + 1)
         return [results[index] for index in range(len(lines))]
@@ -143,6 +149,7 @@ class Translator:
         source_ids: NDArray[np.int32],
         begun: Sequence[Sequence[int]] | None = None,
         phrases: Sequence[Sequence[Sequence[int]]] | None = None,
+        beam_size: int | None = None,
     ) -> Found:
         """The search on ids, as NumPy arrays.
 
@@ -150,6 +157,7 @@ class Translator:
             source_ids: [B, S], EOS after each sentence, then padding.
             begun: of each the ids that its translation begins with.
             phrases: of each the phrases of at most `LONGEST` ids that its translation must contain.
+            beam_size: another than that of the search.
         """
         options = {}
         if begun is not None:
@@ -157,8 +165,29 @@ class Translator:
             options["begun"] = np.where(prefixes == EOS, PAD, prefixes)
         if phrases is not None and any(phrases):
             options["phrases"] = _padded_phrases(phrases, self.search.max_tokens)
-        found = self._search(source_ids, **options)
+        found = self._search(beam_size or self.search.beam_size, "phrases" in options)(source_ids, **options)
         return Found(*(None if part is None else np.asarray(part) for part in found))
+
+    def _search(self, beam_size: int, with_phrases: bool) -> Callable[..., Found]:
+        """The compiled search with so many hypotheses.
+
+        With phrases there is no length penalty: divided by the length, a translation would win that has said it all in the model's own
+        words, and adds the phrase after the full stop.
+        """
+        if (beam_size, with_phrases) not in self._searches:
+            alpha = 0.0 if with_phrases else self.search.length_penalty
+            search = dataclasses.replace(self.search, beam_size=beam_size, length_penalty=alpha)
+
+            def run(source_ids: Any, begun: Any = None, phrases: Any = None) -> Found:
+                return search_translations(self.model, source_ids, search, begun, phrases, **self._options)
+
+            self._searches[beam_size, with_phrases] = compiled(run)
+        return self._searches[beam_size, with_phrases]
+
+    def _width(self, phrases: Sequence[Sequence[int]]) -> int:
+        """The beam for a sentence with these phrases: each number of met tokens wants a few hypotheses of its own; of few widths."""
+        tokens = sum(map(len, phrases))
+        return max(self.search.beam_size, min(_WIDEST, -(-(4 + 2 * tokens) // 8) * 8)) if tokens else self.search.beam_size
 
     def _translations(self, found: Found, sentence: int, source_tokens: int) -> list[Translation]:
         """Those of one sentence of a batch."""
