@@ -93,7 +93,9 @@ class Decoding(Section):
         0.0, description="No translation has fewer than this many times the source's pieces."
     )
     max_length_ratio: PositiveFloat | None = Field(
-        None, description="No translation has more than this many times the source's pieces and 10; null = max_tokens alone."
+        2.0,
+        description="No translation has more than this many times the source's pieces and 10; null = max_tokens alone, and a search that "
+        "goes on longer: the longer a translation may still get, the later it is certain that none is better.",
     )
     no_repeat_ngram: Annotated[int, Field(ge=0)] = Field(
         0, description="No sequence of so many pieces stands twice in a translation; 0 = anything may be repeated."
