@@ -5,16 +5,13 @@ from __future__ import annotations
 import argparse
 import contextlib
 import itertools
-import os
-import queue
-import stat
 import sys
-import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from pipeline.configuration import Config
+from pipeline.decoding.incoming import decode_line, read_batches
 from pipeline.support.console import add_ensemble_argument, add_run_arguments, config_and_run, guarded, say
 from pipeline.support.errors import UserError
 from pipeline.support.files import replacing
@@ -25,12 +22,6 @@ if TYPE_CHECKING:
 
 DOUBTFUL = "[?]"
 """Stands before a translation that is less certain than `--min-confidence`."""
-
-_FILE_BATCHES = 16
-"""A file is read so many batches at a time: the translator sorts them by length, which saves padding."""
-
-_WAITING = 4
-"""Batches that are read ahead of a pipe, at most."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -172,56 +163,6 @@ def _as_many(begun: BinaryIO, first: int, count: int) -> list[str]:
     return lines
 
 
-def decode_line(raw: bytes, number: int, warn: Callable[[str], None] = say) -> str:
-    """The text of a line without its end, '\\n' or '\\r\\n'; bytes that are not UTF-8 become U+FFFD, with a warning.
-
-    Half of a surrogate pair is not UTF-8 either.
-    """
-    raw = raw.removesuffix(b"\n").removesuffix(b"\r")
-    try:
-        return raw.decode()
-    except UnicodeDecodeError as error:
-        warn(f"line {number}: byte {error.start + 1} is not UTF-8; what cannot be read is replaced by U+FFFD.")
-        return raw.decode(errors="replace")
-
-
-def read_batches(source: BinaryIO, size: int) -> Iterator[list[bytes]]:
-    """Lines of `source` with their ends, in batches.
-
-    A file is read in large batches. From a pipe come the lines that are there, at least one and at most `size`: a line is translated
-    at once, however long the next one takes.
-    """
-    if _is_regular_file(source):
-        while batch := list(itertools.islice(source, size * _FILE_BATCHES)):
-            yield batch
-        return
-
-    lines: queue.Queue[bytes | OSError | None] = queue.Queue(maxsize=size * _WAITING)
-
-    def read() -> None:
-        try:
-            for line in source:
-                lines.put(line)
-            lines.put(None)
-        except OSError as error:
-            lines.put(error)
-
-    threading.Thread(target=read, name="reader", daemon=True).start()
-    more = True
-    while more:
-        items = [lines.get()]
-        with contextlib.suppress(queue.Empty):
-            while len(items) < size and isinstance(items[-1], bytes):
-                items.append(lines.get_nowait())
-        if not isinstance(end := items[-1], bytes):
-            more = False
-            items.pop()
-        if batch := [item for item in items if isinstance(item, bytes)]:
-            yield batch
-        if isinstance(end, OSError):
-            raise UserError(f"standard input: cannot be read: {end.strerror}.")
-
-
 def talk(translator: TextTranslator, config: Config, min_confidence: float = 0.0) -> None:
     """Translates what is typed until Ctrl-D; arrow keys go back to earlier lines."""
     with contextlib.suppress(ImportError):
@@ -289,13 +230,6 @@ def _progress(batches: Iterator[list[bytes]]) -> Iterator[Iterator[list[bytes]]]
 
     with Progress("translating", "lines") as progress:
         yield counted()
-
-
-def _is_regular_file(source: BinaryIO) -> bool:
-    try:
-        return stat.S_ISREG(os.fstat(source.fileno()).st_mode)
-    except (OSError, ValueError, AttributeError):
-        return False
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ import pytest
 from pipeline import translate as command
 from pipeline.configuration import parse_config
 from pipeline.configuration.schema_data import Cleaning
+from pipeline.decoding import incoming
 from pipeline.decoding.text_stream import TextTranslator, clean_line
 from pipeline.support.run_directory import RunDirectory
 
@@ -170,7 +171,7 @@ def test_standard_input_to_standard_output(
 def test_a_line_from_a_pipe_does_not_wait_for_the_next() -> None:
     reader, writer = os.pipe()
     with open(reader, "rb") as source, open(writer, "wb", buffering=0) as sink:
-        batches = command.read_batches(source, 64)
+        batches = incoming.read_batches(source, 64)
         sink.write(b"first\n")
         assert next(batches) == [b"first\n"]
         sink.write(b"second\nhal")
@@ -195,9 +196,9 @@ def test_a_pipe_is_read_ahead_only_so_far() -> None:
             return b"x\n"
 
     source = Endless()
-    batches = command.read_batches(source, 4)  # type: ignore[arg-type]
+    batches = incoming.read_batches(source, 4)  # type: ignore[arg-type]
     assert 1 <= len(next(batches)) <= 4
-    assert source.lines <= 4 * command._WAITING + 4 + 2
+    assert source.lines <= 4 * incoming._WAITING + 4 + 2
     assert all(1 <= len(batch) <= 4 for batch in batches)
     assert source.lines == 1000
 

@@ -56,7 +56,7 @@ class Phrases(Rule):
 
     def veto(self, at: Position, memory: Tensor) -> Tensor:
         """See `Rule.veto`."""
-        batch, beams, vocabulary = at.batch, at.beams, at.vocabulary
+        batch, beams = at.batch, at.beams
         met, last = self._apart(ops.reshape(memory, (batch, beams, -1)))
         unmet = ops.sum((1 - met) * self.lengths[:, None], axis=-1)  # [B, K] tokens
         left = self.most[:, None] - at.index - 1  # after the next token, EOS among them
@@ -66,12 +66,8 @@ class Phrases(Rule):
         lengths = (1 - own_met) * self.lengths[:, None, None]
         needed = ops.sum(lengths, axis=-1) - ops.max(ops.where(own_met > 0, 0, begun), axis=-1)  # [B, K, C * LONGEST]
         timely = ops.where(needed < left[..., None], own, 0)  # PAD is never written
-        cells = ops.reshape(timely, (batch * beams, -1))
-        rows = ops.arange(batch * beams, dtype="int32")[:, None] + ops.zeros_like(cells)
-        cells = ops.reshape(ops.stack([rows, cells], axis=-1), (-1, 2))
-        counts = ops.scatter(cells, ops.ones_like(cells[:, 0], dtype="float32"), (batch * beams, vocabulary))
-        others = ops.reshape((1.0 - ops.minimum(counts, 1.0)) * NEVER, (batch, beams, vocabulary))
-        too_early = ops.cast(unmet > 0, "float32")[..., None] * NEVER * ops.one_hot([self.eos], vocabulary)
+        others = (1.0 - at.listed(ops.reshape(timely, (batch * beams, -1)))) * NEVER
+        too_early = ops.cast(unmet > 0, "float32")[..., None] * NEVER * ops.one_hot([self.eos], at.vocabulary)
         must = ops.logical_and(unmet > 0, unmet >= left)
         return ops.where(must[..., None], others, too_early)
 
@@ -105,7 +101,7 @@ class Phrases(Rule):
     def _begun(self, last: Tensor) -> Tensor:
         """[B, J, W] the last tokens of hypotheses -> [B, J, C] the longest beginning of each phrase that they end with."""
         width = last.shape[-1]
-        begun = ops.zeros_like(ops.sum(last[:, :, None] * 0, axis=-1) + self.lengths[:, None])
+        begun = ops.zeros((*ops.shape(last)[:2], ops.shape(self.ids)[1]), dtype="int32")
         for length in range(1, min(width, LONGEST) + 1):
             end = last[:, :, None, width - length :]  # [B, J, 1, length]
             same = ops.all(ops.equal(end, self.ids[:, None, :, :length]), axis=-1)

@@ -26,6 +26,14 @@ class Position(NamedTuple):
     beams: int
     vocabulary: int
 
+    def listed(self, tokens: Tensor) -> Tensor:
+        """Lists of tokens, one a hypothesis [B * K, N] int32 -> [B, K, V] 1 at those that stand in its list, else 0."""
+        hypotheses = self.batch * self.beams
+        rows = ops.arange(hypotheses, dtype="int32")[:, None] + ops.zeros_like(tokens)
+        cells = ops.reshape(ops.stack([rows, tokens], axis=-1), (-1, 2))
+        counts = ops.scatter(cells, ops.ones_like(cells[:, 0], dtype="float32"), (hypotheses, self.vocabulary))
+        return ops.reshape(ops.minimum(counts, 1.0), (self.batch, self.beams, self.vocabulary))
+
 
 class Rule:
     """Tells which tokens may not follow. One that must remember what a hypothesis has written has a memory of it; most need none."""
@@ -81,10 +89,7 @@ class NoRepeat(Rule):
             last = ops.take(at.history, ops.maximum(at.index - before + number, 0), axis=1)
             same = ops.logical_and(same, at.history[:, number : number + places] == last[:, None])
         forbidden = ops.where(same, at.history[:, before : before + places], 0)  # [B * K, places]
-        rows = ops.arange(at.batch * at.beams, dtype="int32")[:, None] + ops.zeros_like(forbidden)
-        cells = ops.reshape(ops.stack([rows, forbidden], axis=-1), (-1, 2))
-        counts = ops.scatter(cells, ops.ones_like(cells[:, 0], dtype="float32"), (at.batch * at.beams, at.vocabulary))
-        return ops.reshape(ops.minimum(counts, 1.0) * NEVER, (at.batch, at.beams, at.vocabulary))
+        return at.listed(forbidden) * NEVER
 
 
 class Prefix(Rule):
