@@ -62,6 +62,8 @@ ATTENTION_AND_ORDER = [
 ]
 OTHERS: list[Settings] = [
     {"decoder": {"bridge": "zeros"}},
+    {"encoder": {"words": True}},
+    {"encoder": {"words": True, "layers": 2}, "attention": {"kind": "multi_head"}, "decoder": {"bridge": "mean"}},
     {"encoder": {"cell": "lstm"}, "decoder": {"cell": "gru", "order": "bahdanau"}},
     {"decoder": {"cell": "lstm", "order": "input_feeding", "layers": 3, "residual": False}},
     {"decoder": {"cell": "lstm", "order": "bahdanau", "layers": 1}},

@@ -268,6 +268,18 @@ def test_dropout_is_for_training_only() -> None:
     assert np.abs(logits_of(model, inputs, training=True) - logits_of(model, inputs, training=True)).max() > 0.01
 
 
+def test_the_memory_may_have_the_words_themselves() -> None:
+    settings = {"embedding_size": E, "encoder": {"units": D}, "attention": {"units": A}, "decoder": {"units": D}}
+    inputs, _ = pairs()
+    plain = filled(build_model(Model(**settings), JOINT_V, JOINT_V), 1)
+    model = filled(build_model(Model(**settings | {"encoder": {"units": D, "words": True}}), JOINT_V, JOINT_V), 1)
+    encoded = model.encode(inputs["source_ids"])
+    words = np.array(model.source_embedding(inputs["source_ids"])) * E**0.5
+    assert encoded.memory.shape[-1] == 2 * D + E == plain.encode(inputs["source_ids"]).memory.shape[-1] + E
+    np.testing.assert_allclose(encoded.memory[..., 2 * D :], words, **CLOSE)
+    assert Model(**settings | {"encoder": {"units": D, "words": True}}).memory_size == 2 * D + E
+
+
 @pytest.mark.parametrize(("layers", "precision"), [(2, "float32"), (1, "bfloat16")])
 def test_training_lowers_the_loss(layers: int, precision: str) -> None:
     """The usual Keras means: compile, fit; from new weights, at about log V, to a few pairs known by heart."""

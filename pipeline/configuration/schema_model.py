@@ -24,6 +24,7 @@ class Encoder(Section):
     bidirectional: bool = Field(True, description="Every layer reads from both ends.")
     residual: bool = Field(False, description="Every layer but the lowest adds what it finds to what it was given.")
     layer_norm: bool = Field(False, description="Layer normalisation inside the cells, each gate by itself.")
+    words: bool = Field(False, description="The memory has the embeddings too, so that attention shows the words themselves.")
 
 
 class Attention(Section):
@@ -82,7 +83,8 @@ class Model(Section):
     def memory_size(self) -> int:
         """H, width of the encoder's memory."""
         both = self.encoder.kind == "recurrent" and self.encoder.bidirectional
-        return self.encoder.units * (2 if both else 1)
+        words = self.embedding_size if self.encoder.kind == "recurrent" and self.encoder.words else 0
+        return self.encoder.units * (2 if both else 1) + words
 
     @model_validator(mode="after")
     def _parts_fit(self) -> Model:

@@ -46,7 +46,7 @@ def build_model(
 def _recurrent_encoder(settings: Any, precision: str) -> keras.layers.Layer:
     encoder = settings.encoder
     layers = _layers(encoder, settings, precision, bidirectional=encoder.bidirectional)
-    return RecurrentEncoder(layers, encoder.residual, settings.dropout)
+    return RecurrentEncoder(layers, encoder.residual, settings.dropout, encoder.words)
 
 
 def _self_attention_encoder(settings: Any, precision: str) -> keras.layers.Layer:

@@ -7,6 +7,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from pipeline.model.masking import masked_mean
 from pipeline.model.recurrent import Recurrent
 
 Tensor = Any
@@ -19,19 +20,23 @@ class RecurrentEncoder(keras.layers.Layer):
         layers: of equal units, all of one direction or all of two, lowest first; the memory has H = their output size.
         residual: every layer but the lowest adds what it finds to what it was given (He et al., 2016; Wu et al., 2016, 3.1).
         dropout: on the embeddings, between layers and on the memory; never on recurrent connections.
+        words: the memory has each token's embedding too, beside what the layers make of it (after the lexical model of Nguyen & Chiang,
+            2018): attention then shows the decoder the words themselves, and a rare word is not lost in its context. H is E larger.
     """
 
-    def __init__(self, layers: list[Recurrent], residual: bool = False, dropout: float = 0.0, **kwargs: Any) -> None:
+    def __init__(self, layers: list[Recurrent], residual: bool = False, dropout: float = 0.0, words: bool = False, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.layers = layers
         self.residual = residual
+        self.words = words
         self.memory_size = layers[-1].output_size
         self.dropouts = [keras.layers.Dropout(dropout) for _ in range(len(layers) + 1)]
 
     def build(self, embedding_size: int) -> None:
         """Makes the weights for embeddings [B, S, E]."""
         for number, layer in enumerate(self.layers):
-            layer.build((None, None, self.memory_size if number else embedding_size))
+            layer.build((None, None, self.layers[-1].output_size if number else embedding_size))
+        self.memory_size = self.layers[-1].output_size + (embedding_size if self.words else 0)
         self.built = True
 
     def call(self, embedded: Tensor, token_mask: Tensor, training: bool = False) -> tuple[Tensor, Tensor]:
@@ -42,15 +47,19 @@ class RecurrentEncoder(keras.layers.Layer):
             token_mask: [B, S] bool, True at real tokens, which come first.
 
         Returns:
-            memory [B, S, H]; summary [B, H], what the topmost layer shows where it has read everything: forwards at the last
-            token, backwards at the first.
+            memory [B, S, H]; summary [B, H], what the topmost layer shows where it has read everything, forwards at the last token and
+            backwards at the first, and with `words` the mean of the embeddings.
         """
-        memory = self.dropouts[0](embedded, training=training)
+        memory = words = self.dropouts[0](embedded, training=training)
         for number, layer in enumerate(self.layers):
             outputs = layer(memory, token_mask=token_mask)
             outputs = outputs + memory if number and self.residual else outputs
             memory = self.dropouts[number + 1](outputs, training=training)
-        return memory, self._summary(outputs, token_mask)
+        summary = self._summary(outputs, token_mask)
+        if self.words:
+            memory = ops.concatenate([memory, words], axis=-1)
+            summary = ops.concatenate([summary, masked_mean(words, token_mask)], axis=-1)
+        return memory, summary
 
     def _summary(self, outputs: Tensor, token_mask: Tensor) -> Tensor:
         real = ops.cast(token_mask, "float32")
