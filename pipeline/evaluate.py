@@ -214,14 +214,11 @@ def _compare_files(options: argparse.Namespace) -> None:
 
 
 def _compare_runs(config: Config, run: RunDirectory, options: argparse.Namespace) -> None:
-    from pipeline.data.corpus import load_split
     from pipeline.decoding.contenders import of_run, translations_of
-    from pipeline.scoring.systems import TestSet
+    from pipeline.decoding.evaluation import test_set_of
 
     for split in config.evaluation.splits:
-        table = load_split(run, split)
-        languages = config.data.source_language, config.data.target_language
-        test = TestSet(list(table["source"]), list(table["target"]), list(table["tag"]), *languages)
+        test = test_set_of(run, split, config)
         systems = {config.name: of_run(run, split, test)}
         others = translations_of(options.against, split, test)
         if config.name in others:

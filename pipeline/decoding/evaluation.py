@@ -35,7 +35,7 @@ from pipeline.decoding.text_stream import Line, TextTranslator
 from pipeline.scoring.breakdowns import count_words, rank_correlation
 from pipeline.scoring.metrics import sentence_scores
 from pipeline.scoring.moses import check_sacremoses
-from pipeline.scoring.systems import Judged, TestSet, judge
+from pipeline.scoring.systems import Judged, TestSet, judge, sample_indices
 from pipeline.support.errors import UserError
 from pipeline.support.files import replacing
 from pipeline.support.run_directory import RunDirectory
@@ -175,12 +175,6 @@ def read_hypotheses(path: Path) -> tuple[list[str], list[str], list[str], list[s
     fields = [[_ESCAPED.sub(lambda found: _ORIGINALS[found[1]], field) for field in row.split("\t")] for row in rows]
     sources, hypotheses, references, tags = (list(column) for column in zip(*fields, strict=True)) if fields else ([], [], [], [])
     return sources, hypotheses, references, tags
-
-
-def sample_indices(sentences: int, samples: int) -> list[int]:
-    """Indices of sentences to show: spread evenly over all, the same every time, chosen by nothing else."""
-    samples = min(samples, sentences)
-    return [(2 * number + 1) * sentences // (2 * samples) for number in range(samples)]
 
 
 def sample_lines(result: Evaluated, samples: int) -> list[str]:

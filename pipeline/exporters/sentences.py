@@ -5,9 +5,9 @@ from __future__ import annotations
 from pipeline.configuration import Config
 from pipeline.data.corpus import load_split
 from pipeline.data.subwords import Tokenizer
-from pipeline.decoding.evaluation import sample_indices
 from pipeline.decoding.text_stream import clean_line
 from pipeline.exporters.parity import Sentences
+from pipeline.scoring.systems import sample_indices
 from pipeline.support.errors import UserError
 from pipeline.support.run_directory import RunDirectory
 

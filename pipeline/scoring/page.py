@@ -13,7 +13,7 @@ from markupsafe import Markup, escape
 from pipeline import __version__
 from pipeline.scoring.charts import grouped_bars
 from pipeline.scoring.metrics import sentence_scores
-from pipeline.scoring.systems import Judged, TestSet
+from pipeline.scoring.systems import Judged, TestSet, sample_indices
 
 SHOWN = 15
 """Sentences of a kind."""
@@ -85,7 +85,7 @@ def _examples(test: TestSet, systems: Mapping[str, Judged]) -> list[tuple[str, l
     if not others:
         scores = found[baseline]
         worst = sorted(range(len(scores)), key=lambda number: scores[number])[:SHOWN]
-        spread = [(2 * number + 1) * len(scores) // (2 * SHOWN) for number in range(SHOWN)] if len(scores) > SHOWN else range(len(scores))
+        spread = sample_indices(len(scores), SHOWN)
         examples = [
             ("Some, spread evenly", [_shown(test, systems, found, number, (baseline,)) for number in spread]),
             ("The worst", [_shown(test, systems, found, number, (baseline,)) for number in worst]),

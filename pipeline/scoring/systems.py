@@ -127,3 +127,9 @@ def _part_table(title: str, systems: Mapping[str, Mapping[str, Part]]) -> list[s
     rows += [[f"BLEU {name}".rstrip(), *(f"{bleu:.2f}" for _, bleu in parts.values())] for name, parts in systems.items()]
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     return ["  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]) for row in rows]
+
+
+def sample_indices(sentences: int, samples: int) -> list[int]:
+    """Indices of sentences to show: spread evenly over all, the same every time, chosen by nothing else."""
+    samples = min(samples, sentences)
+    return [(2 * number + 1) * sentences // (2 * samples) for number in range(samples)]
