@@ -229,7 +229,7 @@ def _compare_runs(config: Config, run: RunDirectory, options: argparse.Namespace
 
 def _translate_and_score(config: Config, run: RunDirectory, others: list[RunDirectory], options: argparse.Namespace) -> None:
     from pipeline.data.sources.lines import read_lines
-    from pipeline.decoding.evaluation import evaluate_test_set
+    from pipeline.decoding.evaluation import evaluate_test_set, word_counts_of
     from pipeline.decoding.text_stream import TextTranslator
     from pipeline.scoring.systems import TestSet
 
@@ -239,7 +239,7 @@ def _translate_and_score(config: Config, run: RunDirectory, others: list[RunDire
     if not sources:
         raise UserError(f"{options.source}: is empty; there is nothing to score.")
     test = TestSet(sources, references, (), config.data.source_language, config.data.target_language)
-    result = evaluate_test_set(TextTranslator.load(run, config, *others), test, config, run)
+    result = evaluate_test_set(TextTranslator.load(run, config, *others), test, config, word_counts_of(run))
     show({options.source.name: result}, config)
 
 

@@ -80,17 +80,18 @@ def evaluate_splits(config: Config, run: RunDirectory, *others: RunDirectory) ->
         if not test.sources:
             raise UserError(f"{run.split(split)}: the split has no sentences to evaluate. Raise data.{split}, or leave it out.")
     translator = TextTranslator.load(run, config, *others)
-    return {split: evaluate_test_set(translator, test, config, run, f"translating {split}") for split, test in tests.items()}
+    word_counts = word_counts_of(run)
+    return {split: evaluate_test_set(translator, test, config, word_counts, f"translating {split}") for split, test in tests.items()}
 
 
 def evaluate_test_set(
-    translator: TextTranslator, test: TestSet, config: Config, run: RunDirectory, label: str = "translating"
+    translator: TextTranslator, test: TestSet, config: Config, word_counts: Mapping[str, int] | None, label: str = "translating"
 ) -> Evaluated:
     """Translates a test set and scores the result; see `evaluate`."""
     return evaluate(
         translator,
         test,
-        word_counts=word_counts_of(run),
+        word_counts=word_counts,
         tokenized=config.evaluation.tokenized_bleu,
         batch_sentences=config.decoding.batch_sentences,
         label=label,
