@@ -38,7 +38,7 @@ $(READY): pyproject.toml .ci/constraints.txt
 	@touch $@
 
 test: lint
-	@$(BIN)/python -m pytest -q -m ""
+	@$(BIN)/python -m pytest -q -m "" -n auto --dist worksteal
 
 lint: environment
 	@$(BIN)/ruff check --quiet .

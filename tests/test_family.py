@@ -160,7 +160,8 @@ def test_padding_changes_nothing(changes: Settings) -> None:
     more_loss, more_gradients = loss_and_gradients(model, more_inputs, more_target_ids)
     assert loss == pytest.approx(more_loss, abs=1e-6)
     for weight, one, other in zip(model.trainable_weights, gradients, more_gradients, strict=True):
-        np.testing.assert_allclose(one, other, atol=2e-6, err_msg=weight.path)
+        # Sums over a padded width are taken in another order: what that may change grows with the gradients themselves.
+        np.testing.assert_allclose(one, other, atol=1e-5 * max(1.0, np.abs(one).max()), err_msg=weight.path)
 
 
 @pytest.mark.parametrize(
