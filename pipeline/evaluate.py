@@ -61,6 +61,9 @@ def show(results: dict[str, Evaluated], config: Config) -> None:
         print(f"\n{name}: {result.seconds:.1f} s{speed}, beam {config.decoding.beam_size}")
         print("\n".join(part_tables({"": result.judged})))
         print(f"confidence and chrF++ of the sentences: rank correlation {result.confidence_correlation:.2f}")
+        if result.placeholders[0]:
+            with_any, intact = result.placeholders
+            print(f"placeholders: intact in {intact:,} of {with_any:,} sentences that have any ({intact / with_any:.1%})")
         if result.segmented:
             print(f"\n{result.segmented:,} sentences of more than {config.model.max_tokens} pieces were translated in segments")
         if config.evaluation.samples:
@@ -94,6 +97,7 @@ def describe(result: Evaluated) -> dict[str, Any]:
         "bleu_by_rarity": parts(judged.by_rarity),
         "bleu_by_confidence": parts(judged.by_confidence),
         "confidence_correlation": round(result.confidence_correlation, 4),
+        "placeholders": dict(zip(("sentences", "intact"), result.placeholders, strict=True)),
         "segmented": result.segmented,
         "seconds": round(result.seconds, 3),
         "sentences_per_second": round(len(result.test.sources) / max(result.seconds, 1e-9), 1),

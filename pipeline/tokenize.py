@@ -6,7 +6,7 @@ import contextlib
 import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,6 +19,7 @@ from pipeline.support.stages import stage_main
 if TYPE_CHECKING:
     from datasets import Dataset
 
+    from pipeline.data.slots import Slots
     from pipeline.data.subwords import Subwords
 
 LONGEST = 3
@@ -41,8 +42,10 @@ def run_stage(config: Config, run: RunDirectory) -> None:
         tokenizer = train_tokenizer(Column(train, "source"), Column(train, "target"), config.tokenizer, run.tokenizer, languages=languages)
     validation = load_split(run, "validation")
     sides = (("source", languages[0], tokenizer.source), ("target", languages[1], tokenizer.target))
+    # Text without pieces of its own is to be counted here, not to become a slot.
+    slots = replace(tokenizer.slots, known=None)
     rows = [
-        (side, language, subwords, measure(Column(train, side), subwords, config.model.max_tokens), Column(validation, side))
+        (side, language, subwords, measure(Column(train, side), subwords, slots, config.model.max_tokens), Column(validation, side))
         for side, language, subwords in sides
     ]
 
@@ -51,7 +54,7 @@ def run_stage(config: Config, run: RunDirectory) -> None:
     limit = config.model.max_tokens
     print(f"{'side':10} {'pieces':>8} {'pieces/word':>12} {'unknown':>9} {'unknown, validation':>20} {f'over {limit}':>9}")
     for side, language, subwords, fit, held_out in rows:
-        unknown = measure(held_out, subwords, limit).unknown_share
+        unknown = measure(held_out, subwords, slots, limit).unknown_share
         name, per_word, unknown_here = f"{side} {language}", fit.pieces_per_word, fit.unknown_share
         print(f"{name:10} {subwords.size:>8,} {per_word:>12.2f} {unknown_here:>9.3%} {unknown:>20.3%} {fit.too_long:>9,}")
     for side, _, _, fit, _ in rows:
@@ -137,13 +140,13 @@ class Fit:
         return self.unknown / max(self.pieces, 1)
 
 
-def measure(texts: Column, subwords: Subwords, limit: int) -> Fit:
-    """Cuts `texts` and counts; `limit` is the longest sentence in pieces that the model takes."""
+def measure(texts: Column, subwords: Subwords, slots: Slots, limit: int) -> Fit:
+    """Cuts `texts`, with slots for placeholders, and counts; `limit` is the longest sentence in pieces that the model takes."""
     from pipeline.data.subwords import UNK
 
     fit = Fit()
     for batch in texts.batches():
-        encoded = subwords.encode(batch)
+        encoded = subwords.encode([slots.mask(text).text for text in batch])
         lengths = [len(ids) for ids in encoded]
         fit.words += sum(len(text.split()) for text in batch)
         fit.pieces += sum(lengths)

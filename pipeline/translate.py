@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from pipeline.configuration import Config
+from pipeline.data.slots import TOO_MANY
 from pipeline.decoding.incoming import decode_line, read_batches
 from pipeline.support.console import add_ensemble_argument, add_run_arguments, config_and_run, guarded, say
 from pipeline.support.errors import UserError
@@ -122,7 +123,7 @@ def translate_lines(
     doubtful = 0
 
     def on_long_line(index: int, pieces: int, segments: int) -> None:
-        say(f"line {first + index}: has {pieces} pieces, more than the limit of {translator.limit}; translated in {segments} segments.")
+        say(f"line {first + index}: has {_too_much(pieces, translator)}; translated in {segments} segments.")
 
     def on_cut_line(index: int) -> None:
         say(f"line {first + index}: its translation reached the limit of decoding.max_tokens and is cut off there.")
@@ -169,7 +170,7 @@ def talk(translator: TextTranslator, config: Config, min_confidence: float = 0.0
         import readline  # noqa: F401  gives input() its history
 
     def on_long_line(_: int, pieces: int, segments: int) -> None:
-        say(f"{pieces} pieces, more than the limit of {translator.limit}; translated in {segments} segments.")
+        say(f"{_too_much(pieces, translator)}; translated in {segments} segments.")
 
     prompt = f"{config.data.source_language}> "
     say(f"Type in {config.data.source_language}, read in {config.data.target_language}. Ctrl-D ends.")
@@ -188,6 +189,13 @@ def talk(translator: TextTranslator, config: Config, min_confidence: float = 0.0
             return
         text = line.encode(errors="surrogateescape").decode(errors="replace")
         print(marked(translator.alternatives([text], None, on_long_line)[0][0], min_confidence), flush=True)
+
+
+def _too_much(pieces: int, translator: TextTranslator) -> str:
+    """Of what a line has too much for the model."""
+    if pieces >= TOO_MANY:
+        return f"more than {translator.slots.number} placeholders of a kind, or parts of unknown text"
+    return f"{pieces} pieces, more than the limit of {translator.limit}"
 
 
 @contextlib.contextmanager

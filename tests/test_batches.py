@@ -11,6 +11,7 @@ from datasets import Dataset
 
 from pipeline.configuration import Config
 from pipeline.data.batches import EncodedPairs, encode_split, pad, plan_epoch
+from pipeline.data.slots import NO_SLOTS
 from pipeline.data.subwords import BOS, EOS, PAD
 from pipeline.training.corpus import TrainingCorpus
 
@@ -160,7 +161,7 @@ class Characters:
         return [[*ids, 4 + generator.randrange(100)] for ids in self.encode(texts)]
 
 
-TOKENIZER = SimpleNamespace(source=Characters(), target=Characters())
+TOKENIZER = SimpleNamespace(source=Characters(), target=Characters(), slots=NO_SLOTS)
 TABLE = Dataset.from_dict({"source": ["abc", "a", "abcd", "b"], "target": ["x", "yz", "x", "wxyz"], "tag": ["t"] * 4})
 
 
@@ -187,7 +188,7 @@ def test_sampled_segmentations_are_grouped_by_their_own_lengths() -> None:
     texts = ["abcdefghij"] * 400
     table = Dataset.from_dict({"source": texts, "target": texts, "weight": [1.0] * 400})
     config = Config(name="x", tokenizer={"sampling": 1.0}, training={"batch_tokens": 200})
-    corpus = TrainingCorpus(table, SimpleNamespace(source=Halves(), target=Halves()), config)
+    corpus = TrainingCorpus(table, SimpleNamespace(source=Halves(), target=Halves(), slots=NO_SLOTS), config)
     batches = [batch for epoch, _, batch in itertools.takewhile(lambda item: item[0] == 0, corpus.batches(0, 0))]
     assert sum(len(batch.target_ids) for batch in batches) == 400
     cells = sum(batch.target_ids.size for batch in batches)

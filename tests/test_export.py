@@ -353,7 +353,7 @@ def test_a_folder_of_another_version_is_refused(folder: Path) -> None:
         PhoneTranslator(folder, "int8")
     assert PhoneTranslator(folder).precision == "float16"
     describe(folder, lambda details: details.update(schema_version=99))
-    with pytest.raises(UserError, match="expected schema_version 1"):
+    with pytest.raises(UserError, match="expected schema_version 2"):
         PhoneTranslator(folder)
     (folder / "translator.json").write_text("{")
     with pytest.raises(UserError, match=r"translator.json: is damaged"):

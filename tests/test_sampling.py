@@ -14,15 +14,17 @@ from pathlib import Path
 import pytest
 
 from pipeline.configuration.schema_data import Tokenizer as Settings
-from pipeline.data.subword_training import train_tokenizer
-from pipeline.data.subwords import UNK, Subwords
+from pipeline.data.subword_training import slots_of, train_tokenizer
+from pipeline.data.subwords import FIRST_SLOT, UNK, Subwords
 
 ROOT = Path(__file__).parent.parent
-TEXTS = ['Turn {host} on, the lamp %s is <a href="x y">on</a>', "the lamp is off {host}", "lamps are nice, the ramp is nicer"] * 20
+SLOTS = slots_of(Settings())
+LINES = ['Turn {host} on, the lamp %s is <a href="x y">on</a>', "the lamp is off {host}", "lamps are nice, the ramp is nicer"] * 20
+TEXTS = [SLOTS.mask(text).text for text in LINES]
 
 
 def learnt(kind: str, folder: Path) -> Subwords:
-    return train_tokenizer(TEXTS, TEXTS, Settings(type=kind), folder / "tokenizer", languages=("en", "de")).source
+    return train_tokenizer(LINES, LINES, Settings(type=kind), folder / "tokenizer", languages=("en", "de")).source
 
 
 @pytest.fixture(scope="module")
@@ -41,13 +43,13 @@ def subwords(request: pytest.FixtureRequest) -> Subwords:
 
 
 def test_nothing_is_lost_and_placeholders_and_unknown_characters_stay_whole(subwords: Subwords) -> None:
-    texts = [*TEXTS[:3], 'the <a href="x y">lamp{host} on ☃ ☃☃', "", "  ", "{host}", "☃"]
+    texts = [*TEXTS[:3], SLOTS.mask('the <a href="x y">lamp{host} on ☃ ☃☃').text, "", "  ", SLOTS.mask("{host}").text, "☃"]
     best = subwords.encode(texts)
     for seed in range(30):
         sampled = subwords.sample(texts, 1.0, 0.3, random.Random(seed))
         assert subwords.decode(sampled) == subwords.decode(best)
         for ids, expected in zip(sampled, best, strict=True):
-            whole = [piece for piece in range(subwords.size) if subwords.pieces([piece])[0] in ("{host}", "%s", '<a▁href="x▁y">', "</a>")]
+            whole = range(FIRST_SLOT, FIRST_SLOT + SLOTS.size)
             assert [one for one in ids if one in (*whole, UNK)] == [one for one in expected if one in (*whole, UNK)]
 
 

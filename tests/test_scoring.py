@@ -273,7 +273,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RunDirectory:
 def test_the_stage_writes_scores_and_hypotheses(run: RunDirectory, capsys: pytest.CaptureFixture[str]) -> None:
     command.run_stage(run.load_config(["evaluation.splits=[validation, test]", "evaluation.samples=2"]), run)
     evaluation = json.loads(run.evaluation.read_text())
-    assert evaluation["schema_version"] == 3
+    assert evaluation["schema_version"] == 4
     test = evaluation["splits"]["test"]
     assert test["bleu_by_length"] == {"1-10": {"sentences": 20, "bleu": pytest.approx(100)}}
     assert "tokenized_bleu" not in test

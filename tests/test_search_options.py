@@ -12,9 +12,10 @@ import pytest
 from keras import ops
 from test_beam_search import BOS, CLOSE, EOS, RandomNetwork
 
+from pipeline.decoding.banks import Banks
 from pipeline.decoding.beam_search import beam_search
 from pipeline.decoding.choosing import Drawn
-from pipeline.decoding.phrases import LONGEST, Banks, Phrases
+from pipeline.decoding.phrases import LONGEST, Phrases
 from pipeline.decoding.rules import AtLeast, NoRepeat, Prefix
 from pipeline.decoding.search import EXTRA_TOKENS, NEVER, Search
 
@@ -299,7 +300,7 @@ def test_phrases_stand_in_the_translation(wanted: tuple[list[list[int]], ...], e
     network.bias[0] = 2 * NEVER
     search = Search(5 * 3 ** (limit - 1), limit, 0.8, best=2)  # room for all but PAD
     rule = Phrases(phrase_ids(*wanted), np.full(4, limit, "int32"), EOS)
-    found = beam_search(network.step, network.initial, search, MASK, [rule], Banks(rule, 0))
+    found = beam_search(network.step, network.initial, search, MASK, [rule], Banks([(0, rule)]))
     for sentence, phrases in enumerate(wanted):
 
         def allowed(tokens: list[int], phrases: list[list[int]] = phrases) -> bool:
@@ -314,7 +315,7 @@ def test_phrases_may_share_tokens() -> None:
     wanted = ([[2, 1], [1, 4]], [[4], [4, 1]], [[1, 2, 1], [2, 1, 2]], [[4, 4], [4]])
     network = Attentive(12, end=1.0)
     rule = Phrases(phrase_ids(*wanted), np.full(4, 12, "int32"), EOS)
-    found = beam_search(network.step, network.initial, Search(6, 12, 0.8), MASK, [rule], Banks(rule, 0))
+    found = beam_search(network.step, network.initial, Search(6, 12, 0.8), MASK, [rule], Banks([(0, rule)]))
     for row, phrases in zip(found.ids[:, 0].numpy().tolist(), wanted, strict=True):
         assert EOS in row and all(contains(row, phrase) for phrase in phrases)
 
@@ -326,7 +327,7 @@ def test_phrases_are_there_however_narrow_the_beam_and_unlikely_they(beam_size: 
     network.bias[[0, 5, 6, 7, 8]] = [-1e6, -20.0, -20.0, -20.0, -20.0]
     rule = Phrases(phrase_ids(*wanted), np.full(4, 10, "int32"), EOS)
     search = Search(beam_size, 10, 0.8)
-    found = beam_search(network.step, network.initial, search, MASK, [rule], Banks(rule, 0))
+    found = beam_search(network.step, network.initial, search, MASK, [rule], Banks([(0, rule)]))
     for row, phrases in zip(found.ids[:, 0].numpy().tolist(), wanted, strict=True):
         assert all(contains(row, phrase) for phrase in phrases), (row, phrases)
     free = beam_search(network.step, network.initial, search, MASK)

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import random
-import re
-import string
 from pathlib import Path
 
 import pyarrow
@@ -15,7 +13,7 @@ from pipeline.configuration import parse_config
 from pipeline.configuration.schema_data import Tokenizer as Settings
 from pipeline.data import subword_training
 from pipeline.data.subword_training import automatic_size, train_tokenizer
-from pipeline.data.subwords import BOS, EOS, PAD, UNK, Tokenizer
+from pipeline.data.subwords import BOS, EOS, FIRST_SLOT, PAD, UNK, Tokenizer
 from pipeline.data.tables import SCHEMA, TableWriter
 from pipeline.support.errors import UserError
 from pipeline.support.run_directory import RunDirectory
@@ -47,8 +45,11 @@ def tokenizer(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathF
 
 
 def test_every_training_sentence_comes_back(tokenizer: Tokenizer) -> None:
-    for side, texts in zip((tokenizer.source, tokenizer.target), corpus(), strict=True):
-        assert side.decode(side.encode(texts)) == texts
+    sources, targets = corpus()
+    encoded, kept = tokenizer.encode_source(sources)
+    assert tokenizer.decode_target(encoded, kept) == sources
+    assert tokenizer.decode_target(tokenizer.encode_target(targets, kept), kept) == targets
+    assert not any(UNK in ids for ids in encoded)
 
 
 @pytest.mark.parametrize("text", ["a  b", " a", "a ", "  a   b  "])
@@ -68,22 +69,15 @@ def test_case_and_width_are_kept(tmp_path: Path) -> None:
     assert trained.source.decode(trained.source.encode(texts)) == texts
 
 
-@pytest.mark.parametrize("placeholder", PLACEHOLDERS)
-@pytest.mark.parametrize("pattern", ["{}", "{} on", "on {}", "({}).", "**{}**", "x{}y", "{}{}", "{}, {}", '"{}"!'])
+@pytest.mark.parametrize("placeholder", [*PLACEHOLDERS, "{newName_Q7}", "http://new.example:8123/~j?k=v&w=^#@!$", "☃ ☃☃"])
+@pytest.mark.parametrize("pattern", ["{}", "{} on", "on {} ", "({}).", "+{}+", "x{} y", "{}{}", "{}, {}", '"{}"!'])
 def test_placeholders_are_never_cut(tokenizer: Tokenizer, placeholder: str, pattern: str) -> None:
-    text = pattern.replace("{}", placeholder)
-    (ids,) = tokenizer.target.encode([text])
-    assert tokenizer.target.pieces(ids).count(placeholder.replace(" ", "▁")) == pattern.count("{}")
-    assert tokenizer.target.decode([ids]) == [text]
-
-
-def test_a_placeholder_never_seen_is_copied_bit_by_bit(tokenizer: Tokenizer) -> None:
-    text = "Turn {newName_Q7} on: %(XYZ)s, http://new.example:8123/~j?k=[v]&w=^#@!$"
-    (ids,) = tokenizer.source.encode([text])
-    assert UNK not in ids
-    assert tokenizer.source.decode([ids]) == [text]
-    for character in string.ascii_letters + string.digits + string.punctuation:
-        assert UNK not in tokenizer.source.encode([character])[0], character
+    text = " ".join(pattern.replace("{}", placeholder).split())
+    (ids,), (kept,) = tokenizer.encode_source([text])
+    slots = [id_ for id_ in ids if FIRST_SLOT <= id_ < FIRST_SLOT + tokenizer.slots.size]
+    assert [kept[piece] for piece in tokenizer.source.pieces(slots)] == list(kept.values())
+    assert placeholder in "".join(kept.values())
+    assert tokenizer.decode_target([ids], [kept]) == [text]
 
 
 @pytest.mark.parametrize("text", ["<s>", "</s>", "<pad>", "<unk>", "a<s>b </s>", "<s> <pad> </s> <unk>", "▁", "▁<s>▁", "a▁b", "\0", "⁇"])
@@ -95,34 +89,14 @@ def test_no_text_becomes_a_control_piece(tokenizer: Tokenizer, text: str) -> Non
 def test_control_pieces_in_the_corpus_are_ordinary_text(tmp_path: Path) -> None:
     texts = ["the <s> tag, </s> and <pad> or <unk>", "<b>bold</b>"] * 20
     trained = train_tokenizer(texts, texts, Settings(), tmp_path / "t", languages=("en", "de"))
-    encoded = trained.source.encode(texts)
+    encoded, kept = trained.encode_source(texts)
     assert not {PAD, UNK, BOS, EOS} & {id_ for ids in encoded for id_ in ids}
-    assert trained.source.decode(encoded) == texts
+    assert trained.decode_target(encoded, kept) == texts
 
 
 def test_control_ids_are_fixed(tokenizer: Tokenizer) -> None:
     assert tokenizer.source.pieces([PAD, UNK, BOS, EOS]) == ["<pad>", "<unk>", "<s>", "</s>"]
     assert tokenizer.source.decode([[BOS, *tokenizer.source.encode(["the lamp"])[0], EOS, PAD, PAD]]) == ["the lamp"]
-
-
-def test_the_most_frequent_placeholders_become_pieces(tmp_path: Path) -> None:
-    texts = ["{often} {often} {sometimes}"] * 10 + ["{once} and %%"]
-    train_tokenizer(texts, texts, Settings(max_placeholders=2), tmp_path / "t", languages=("en", "de"))
-    assert json.loads((tmp_path / "t" / "tokenizer.json").read_text())["placeholders"] == ["{often}", "{sometimes}"]
-
-
-def test_counting_placeholders_takes_bounded_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(subword_training, "_MOST_CANDIDATES", 10)
-    census = subword_training.Census()
-    patterns = [re.compile(r"\{\w+\}")]
-    census.add((f"{{often}} {{n{number}}}" for number in range(1000)), patterns)
-    assert len(census.placeholders) <= 10
-    assert census.top_placeholders(1) == ["{often}"]
-
-
-def test_one_character_patterns_do_no_harm(tmp_path: Path) -> None:
-    trained = train_tokenizer(*corpus(), Settings(placeholders=["[%{]", "e"]), tmp_path / "t", languages=("en", "de"))
-    assert trained.source.decode(trained.source.encode(["100 % {"])) == ["100 % {"]
 
 
 @pytest.mark.parametrize("kind", TYPES)
@@ -135,14 +109,12 @@ def test_training_is_deterministic(tmp_path: Path, kind: str, monkeypatch: pytes
     assert models[0] == models[1]
 
 
-def test_separate_models_share_their_placeholders(tmp_path: Path) -> None:
-    source, target = corpus()
-    trained = train_tokenizer(
-        [f"{text} {{onlyhere}}" for text in source], target, Settings(joint=False), tmp_path / "t", languages=("en", "de")
-    )
+def test_separate_models_have_the_same_slots(tmp_path: Path) -> None:
+    trained = train_tokenizer(*corpus(), Settings(joint=False), tmp_path / "t", languages=("en", "de"))
     assert not trained.joint
     assert trained.source.sha256 != trained.target.sha256
-    assert "{onlyhere}" in trained.target.pieces(trained.target.encode(["{onlyhere}"])[0])
+    slots = range(FIRST_SLOT, FIRST_SLOT + trained.slots.size)
+    assert trained.source.pieces(slots) == trained.target.pieces(slots) == trained.slots.symbols
     assert sorted(path.name for path in (tmp_path / "t").iterdir()) == ["source.model", "target.model", "tokenizer.json"]
     assert Tokenizer.load(tmp_path / "t").fingerprint == trained.fingerprint
 
@@ -174,7 +146,7 @@ def test_a_vocabulary_without_room_for_the_characters_is_refused(tmp_path: Path)
 def test_auto_shrinks_to_what_a_tiny_corpus_allows(tmp_path: Path, kind: str, pairs: int) -> None:
     source, target = corpus(pairs)
     trained = train_tokenizer(source, target, Settings(type=kind), tmp_path / "t", languages=("en", "de"))
-    assert trained.source.decode(trained.source.encode(source)) == source
+    assert trained.decode_target(*trained.encode_source(source)) == source
 
 
 def test_auto_grows_with_the_corpus() -> None:
@@ -240,8 +212,22 @@ def test_a_replaced_or_damaged_model_file_is_refused(tmp_path: Path) -> None:
         Tokenizer.load(folder)
 
 
+def test_slots_that_are_not_the_models_are_refused(tmp_path: Path) -> None:
+    folder = tmp_path / "t"
+    train_tokenizer(*corpus(), Settings(), folder, languages=("en", "de"))
+    details = json.loads((folder / "tokenizer.json").read_text())
+    details["slots"]["number"] += 1
+    (folder / "tokenizer.json").write_text(json.dumps(details))
+    with pytest.raises(UserError, match=r"its pieces are not those of the slots that tokenizer\.json describes"):
+        Tokenizer.load(folder)
+
+
+def masked_sources(tokenizer: Tokenizer) -> list[str]:
+    return [tokenizer.slots.mask(text).text for text in corpus()[0]]
+
+
 def test_sampling_gives_other_pieces_of_the_same_text(tokenizer: Tokenizer) -> None:
-    texts = corpus()[0]
+    texts = masked_sources(tokenizer)
     sampled = tokenizer.source.sample(texts, 1.0, 0.2, random.Random(3))
     assert sampled != tokenizer.source.encode(texts)
     assert tokenizer.source.decode(sampled) == texts
@@ -250,7 +236,7 @@ def test_sampling_gives_other_pieces_of_the_same_text(tokenizer: Tokenizer) -> N
 
 
 def test_sampling_keeps_to_its_share(tokenizer: Tokenizer) -> None:
-    texts = corpus()[0]
+    texts = masked_sources(tokenizer)
     best = tokenizer.source.encode(texts)
     assert tokenizer.source.sample(texts, 0.0, 0.2, random.Random(3)) == best
     some = tokenizer.source.sample(texts, 0.5, 0.2, random.Random(3))
@@ -269,18 +255,10 @@ def test_the_exported_tokenizers_give_the_same_ids(tmp_path: Path, kind: str) ->
     tensorflow = pytest.importorskip("tensorflow")
     tensorflow_text = pytest.importorskip("tensorflow_text")
     source, target = corpus()
-    ours = train_tokenizer(source, target, Settings(type=kind), tmp_path / "t", languages=("en", "de")).source
-    texts = [
-        *source,
-        *target,
-        "x{name}y",
-        "{new}",
-        "日本 {name}",
-        "<s> </s>",
-        "",
-        "two  spaces",
-        *(f"({placeholder})" for placeholder in PLACEHOLDERS),
-    ]
+    tokenizer = train_tokenizer(source, target, Settings(type=kind), tmp_path / "t", languages=("en", "de"))
+    ours = tokenizer.source
+    texts = [*source, *target, "x{name}y", "{new}", "日本 {name}", "<s> </s>", "", "two  spaces", *(f"({some})" for some in PLACEHOLDERS)]
+    texts += [tokenizer.slots.mask(text).text for text in texts]
     expected = ours.encode(texts)
     server = tensorflow_text.SentencepieceTokenizer(model=ours.model)
     assert server.tokenize(tensorflow.constant(texts)).to_list() == expected

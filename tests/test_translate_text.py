@@ -17,6 +17,7 @@ import pytest
 from pipeline import translate as command
 from pipeline.configuration import parse_config
 from pipeline.configuration.schema_data import Cleaning
+from pipeline.data.slots import Slots
 from pipeline.decoding import incoming
 from pipeline.decoding.text_stream import TextTranslator, clean_line
 from pipeline.support.run_directory import RunDirectory
@@ -131,7 +132,7 @@ def test_blank_lines_do_not_bother_the_translator() -> None:
 
 def test_placeholders_are_not_cut_in_long_lines() -> None:
     shouting = Shouting()
-    TextTranslator(shouting, len, 10, [r"\{[^}]+\}"]).translate(["abcdef {a name} ghi"])
+    TextTranslator(shouting, len, 10, Slots((r"\{[^}]+\}",), 3)).translate(["abcdef {a name} ghi"])
     assert shouting.asked == [["abcdef", "{a name}", "ghi"]]
 
 

@@ -15,7 +15,7 @@ data:
   cleaning: {{copies: false}}
   validation: 0.05
   test: 0.05
-tokenizer: {{vocabulary_size: auto, placeholders: []}}
+tokenizer: {{vocabulary_size: auto, slots: 0}}
 model:
   embedding_size: 32
   encoder: {{units: 32}}

@@ -100,6 +100,14 @@ class Decoding(Section):
     no_repeat_ngram: Annotated[int, Field(ge=0)] = Field(
         0, description="No sequence of so many pieces stands twice in a translation; 0 = anything may be repeated."
     )
+    keep_placeholders: bool = Field(
+        True,
+        description="Each placeholder of the source stands in the translation exactly as often (tokenizer.placeholders); false = as "
+        "the model likes, to see what the rule is worth.",
+    )
+    unknown: Literal["copy", "mark"] = Field(
+        "copy", description="Characters that the vocabulary lacks, such as emoji: copied into the translation, or left to the model as ⁇."
+    )
     sampling: Sampling | None = Field(None, description="Draw translations by lot, beam_size set aside; null = search for the likeliest.")
     batch_sentences: PositiveInt = Field(64, description="Sentences decoded at once.")
 

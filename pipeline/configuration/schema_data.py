@@ -9,6 +9,9 @@ from pydantic import Field, field_validator, model_validator
 
 from pipeline.configuration.section import Fraction, PositiveFloat, PositiveInt, Section
 
+MOST_SLOTS = 6400
+"""Characters of Unicode's private use area, each a slot."""
+
 
 class Source(Section):
     """What every source of sentence pairs has."""
@@ -134,15 +137,21 @@ class Tokenizer(Section):
     )
     placeholders: list[str] = Field(
         default_factory=lambda: [
-            r"https?://[^\s<>\"')\]]+",
+            r"https?://[^\s<>\"')\]]*[^\s<>\"')\].,:;!?]",
             r"</?[A-Za-z][^<>]*>",
             r"\{\{?[A-Za-z0-9_.]+\}\}?",
             r"%\([A-Za-z0-9_]+\)[-+ #0-9.]*[diouxXeEfFgGcrs]",
-            r"%(?:\d+\$)?[dsfg@](?![A-Za-z])",
+            r"%(?:\d+\$)?(?:[dsfg]\b|@)",
         ],
-        description="Regular expressions; each distinct match in the training text becomes one piece that is never cut.",
+        description="Regular expressions, each of a kind of placeholder; without look-around and back-references. What matches one "
+        "stands in the translation as often and letter for letter: the model sees a slot of that kind instead (pipeline/data/slots.py).",
     )
-    max_placeholders: PositiveInt = Field(500, description="The most frequent matches become pieces, at most this many.")
+    keep_numbers: bool = Field(False, description="Numbers are a kind of placeholder, too.")
+    slots: Annotated[int, Field(ge=0)] = Field(
+        8,
+        description="Placeholders of one kind that a sentence may have; a text with more is cut. 0 = placeholders, and characters that "
+        "the vocabulary lacks, are ordinary text.",
+    )
     sampling: Annotated[float, Field(ge=0.0, le=1.0)] = Field(
         0.0, description="Sub-word regularisation in training (Kudo, 2018): share of sentences that get a sampled segmentation."
     )
@@ -159,3 +168,10 @@ class Tokenizer(Section):
             if compiled.match(""):
                 raise ValueError(f"{pattern!r} matches the empty string")
         return value
+
+    @model_validator(mode="after")
+    def _enough_characters(self) -> Tokenizer:
+        kinds = len(self.placeholders) + self.keep_numbers + 1
+        if kinds * self.slots > MOST_SLOTS:
+            raise ValueError(f"{kinds} kinds of {self.slots} slots are more than {MOST_SLOTS}; lower 'slots'")
+        return self

@@ -110,20 +110,30 @@ def pad(sentences: Sequence[Sequence[int] | Ids], multiple: int = 1) -> Ids:
     return padded
 
 
-def encode_split(table: Dataset, tokenizer: Tokenizer, sampling: tuple[float, float] | None = None, seed: int = 0) -> EncodedPairs:
-    """Encodes a split, every pair of it.
+def encode_split(
+    table: Dataset, tokenizer: Tokenizer, sampling: tuple[float, float] | None = None, seed: int = 0, names: float = 0.0
+) -> EncodedPairs:
+    """Encodes a split, every pair of it, with slots for its placeholders.
 
     Args:
         table: columns source and target.
         tokenizer: of the run.
         sampling: (share, alpha) of sub-word regularisation, see `Subwords.sample`; both sides are sampled.
         seed: of the sampling.
+        names: share of the pairs in which a name becomes a slot, see `Slots.mask_pair`; the same ones whatever the seed.
     """
     source: list[Ids] = []
     target: list[Ids] = []
-    generator = random.Random(seed)
+    generator, lot = random.Random(seed), random.Random(0)
     for rows in table.select_columns(["source", "target"]).iter(batch_size=_ENCODED_AT_ONCE):
-        for side, subwords, texts in ((source, tokenizer.source, rows["source"]), (target, tokenizer.target, rows["target"])):
+        pairs = [
+            tokenizer.slots.mask_pair(one, other, with_name=lot.random() < names)
+            for one, other in zip(rows["source"], rows["target"], strict=True)
+        ]
+        for side, subwords, texts in (
+            (source, tokenizer.source, [one for one, _ in pairs]),
+            (target, tokenizer.target, [other for _, other in pairs]),
+        ):
             encoded = subwords.encode(texts) if sampling is None else subwords.sample(texts, *sampling, generator)
             side.extend(np.asarray(ids, dtype=np.int32) for ids in encoded)
     return EncodedPairs(source, target)

@@ -1,4 +1,4 @@
-"""Training of SentencePiece models: placeholders that are never cut, and a vocabulary that fits the corpus.
+"""Training of SentencePiece models: a piece for each slot of a placeholder, and a vocabulary that fits the corpus.
 
 The models need the `identity` normalisation: SentencePiece's default (`nmt_nfkc`) would turn full-width forms and ligatures into
 others. With it, `tensorflow_text.SentencepieceTokenizer` gives the same ids for both types, and `FastSentencepieceTokenizer` (the
@@ -10,16 +10,15 @@ from __future__ import annotations
 import io
 import math
 import re
-import string
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, Protocol
 
 import sentencepiece
 
 from pipeline.configuration.schema_data import Tokenizer as TokenizerSettings
+from pipeline.data.slots import NUMBERS, Slots
 from pipeline.data.subwords import BOS, DETAILS, EOS, PAD, SCHEMA_VERSION, UNK, Subwords, Tokenizer, fingerprint_of
 from pipeline.support.errors import UserError
 from pipeline.support.files import replacing, write_json
@@ -32,8 +31,6 @@ THREADS = 8
 
 CONTROL_PIECES = {"<pad>", "<unk>", "<s>", "</s>"}
 _LONGEST_LINE = 1000  # characters; SentencePiece skips lines of more than 4,192 bytes, so longer ones are cut at spaces
-_LONGEST_PLACEHOLDER = 200  # characters
-_MOST_CANDIDATES = 200_000  # distinct placeholders counted at a time (URLs of a large corpus have no end)
 
 
 class Texts(Protocol):
@@ -46,37 +43,6 @@ class Texts(Protocol):
     def __iter__(self) -> Iterator[str]:
         """One text after the other."""
         ...
-
-
-@dataclass
-class Census:
-    """What is counted in the training text before training.
-
-    Attributes:
-        characters: how often each character occurs.
-        placeholders: how often each distinct match of a placeholder pattern occurs.
-    """
-
-    characters: Counter[str] = field(default_factory=Counter)
-    placeholders: Counter[str] = field(default_factory=Counter)
-
-    def add(self, texts: Iterable[str], patterns: Sequence[re.Pattern[str]]) -> None:
-        """Counts `texts`, one pass."""
-        for text in texts:
-            self.characters.update(text)
-            for pattern in patterns:
-                for match in pattern.finditer(text):
-                    placeholder = " ".join(match.group().split())
-                    # A single character is a piece anyway, and SentencePiece refuses to define it twice.
-                    fits = 1 < len(placeholder) <= _LONGEST_PLACEHOLDER and placeholder.isprintable()
-                    if fits and placeholder not in CONTROL_PIECES:
-                        self.placeholders[placeholder] += 1
-            if len(self.placeholders) > _MOST_CANDIDATES:
-                self.placeholders = Counter(dict(_by_frequency(self.placeholders)[: _MOST_CANDIDATES // 2]))
-
-    def top_placeholders(self, most: int) -> list[str]:
-        """The most frequent placeholders, at most `most`; equals in alphabetical order."""
-        return [placeholder for placeholder, _ in _by_frequency(self.placeholders)[:most]]
 
 
 def train_tokenizer(
@@ -105,23 +71,14 @@ def train_tokenizer(
     Raises:
         UserError: no text, or a `vocabulary_size` that the corpus does not allow (the message says which it does).
     """
-    patterns = [re.compile(pattern) for pattern in settings.placeholders]
-    sides = {"source": Census(), "target": Census()}
-    sides["source"].add(source, patterns)
-    sides["target"].add(target, patterns)
-    # Both models get the placeholders of both sides: one that is to be copied must be a piece on either side.
-    both = Census(sides["source"].characters + sides["target"].characters, sides["source"].placeholders + sides["target"].placeholders)
-    placeholders = both.top_placeholders(settings.max_placeholders)
-
+    slots = slots_of(settings)
+    sides = {side: _Masked(texts, slots) for side, texts in (("source", source), ("target", target))}
     if settings.joint:
-        model = _train(_Chain(source, target), both, len(source), placeholders, settings, seed)
+        model = _train(_Chain(*sides.values()), len(source), slots, settings, seed)
         models = {"joint.model": model}
         files = {"source": "joint.model", "target": "joint.model"}
     else:
-        models = {
-            f"{side}.model": _train(texts, sides[side], len(source), placeholders, settings, seed)
-            for side, texts in (("source", source), ("target", target))
-        }
+        models = {f"{side}.model": _train(texts, len(source), slots, settings, seed) for side, texts in sides.items()}
         files = {"source": "source.model", "target": "target.model"}
 
     subwords = {name: Subwords(model, name) for name, model in models.items()}
@@ -138,36 +95,44 @@ def train_tokenizer(
         for side, language in zip(("source", "target"), languages, strict=True):
             one = subwords[files[side]]
             details[side] = {"language": language, "file": files[side], "size": one.size, "sha256": one.sha256}
-        write_json(temporary / DETAILS, details | {"placeholders": placeholders})
-    return Tokenizer(subwords[files["source"]], subwords[files["target"]], str(folder))
+        write_json(temporary / DETAILS, details | {"slots": slots.described()})
+    source_subwords, target_subwords = (subwords[files[side]] for side in ("source", "target"))
+    return Tokenizer(source_subwords, target_subwords, slots.knowing(source_subwords.characters), str(folder))
 
 
-def automatic_size(pairs: int, characters: int, placeholders: int) -> int:
+def slots_of(settings: TokenizerSettings) -> Slots:
+    """The slots that a config asks for."""
+    return Slots((*settings.placeholders, *([NUMBERS] if settings.keep_numbers else [])), settings.slots)
+
+
+def automatic_size(pairs: int, characters: int, slots: int) -> int:
     """Pieces of a model when `vocabulary_size` is `auto`: a multiple of 8.
 
     The learnt pieces grow with the square root of the corpus, 40 * sqrt(pairs), at most 24,000: 1,200 at 1,000 pairs, 6,900 at
-    30,000, 20,000 at 250,000. Characters and placeholders, which have to be there, come on top.
+    30,000, 20,000 at 250,000. Characters and slots, which have to be there, come on top.
 
     Sennrich & Zhang (2019) found smaller vocabularies better for small corpora (2,000 merges below a million words). We did not: on
     33,800 pairs of interface texts, three epochs with 2,000, 4,000 and 8,000 pieces gave 24.2, 28.2 and 30.7 BLEU. Sentences
     are shorter in pieces, so an epoch is also hardly slower, although the output layer is wider.
     """
     learnt = min(24_000, 40 * math.isqrt(pairs))
-    return -(-(learnt + characters + placeholders + len(CONTROL_PIECES)) // 8) * 8
+    return -(-(learnt + characters + slots + len(CONTROL_PIECES)) // 8) * 8
 
 
-def _train(texts: Iterable[str], census: Census, pairs: int, placeholders: list[str], settings: TokenizerSettings, seed: int) -> bytes:
+def _train(texts: Iterable[str], pairs: int, slots: Slots, settings: TokenizerSettings, seed: int) -> bytes:
     """Trains one model; with an automatic size, goes down to the largest size that the text allows."""
-    # A placeholder that no training text has can be no piece, but its letters can: then it is copied bit by bit, not as ⁇.
-    required = set(string.ascii_letters + string.digits + string.punctuation) if settings.placeholders else set()
-    covered = _covered(census.characters, settings.character_coverage)
     if settings.vocabulary_size == "auto":
-        size = automatic_size(pairs, len(required | covered), len(placeholders))
+        characters: Counter[str] = Counter()
+        for text in texts:
+            characters.update(text)
+        for slot in slots.symbols:
+            del characters[slot]
+        size = automatic_size(pairs, len(_covered(characters, settings.character_coverage)), slots.size)
     else:
         size = settings.vocabulary_size
     while True:
         try:
-            return _train_once(texts, size, placeholders, "".join(sorted(required)), settings, seed)
+            return _train_once(texts, size, slots, settings, seed)
         except RuntimeError as error:
             message = str(error)
             if "sentences_.empty()" in message:
@@ -182,14 +147,14 @@ def _train(texts: Iterable[str], census: Census, pairs: int, placeholders: list[
                 size = min(largest, size - 1)
             elif match := re.search(r"smaller than required_chars\.?\s*(\d+) vs (\d+)", message):
                 raise UserError(
-                    f"tokenizer.vocabulary_size: {size} is too small: the corpus's characters and placeholders alone need "
+                    f"tokenizer.vocabulary_size: {size} is too small: the corpus's characters and slots alone need "
                     f"{match.group(2)}. Set it to more than that, or to auto."
                 ) from None
             else:
                 raise
 
 
-def _train_once(texts: Iterable[str], size: int, placeholders: list[str], required: str, settings: TokenizerSettings, seed: int) -> bytes:
+def _train_once(texts: Iterable[str], size: int, slots: Slots, settings: TokenizerSettings, seed: int) -> bytes:
     """One call of SentencePiece's trainer.
 
     Raises:
@@ -217,8 +182,7 @@ def _train_once(texts: Iterable[str], size: int, placeholders: list[str], requir
             bos_id=BOS,
             eos_id=EOS,
             character_coverage=settings.character_coverage,
-            required_chars=required,
-            user_defined_symbols=[placeholder.replace(" ", "▁") for placeholder in placeholders],
+            user_defined_symbols=slots.symbols,
             normalization_rule_name="identity",
             remove_extra_whitespaces=True,
             split_digits=True,  # a number is copied digit by digit: those never seen are no harder than the others
@@ -234,6 +198,18 @@ def _train_once(texts: Iterable[str], size: int, placeholders: list[str], requir
             raise raised[0] from None
         raise
     return model.getvalue()
+
+
+class _Masked:
+    """Texts with their slots."""
+
+    def __init__(self, texts: Iterable[str], slots: Slots) -> None:
+        self._texts, self._slots = texts, slots
+
+    def __iter__(self) -> Iterator[str]:
+        """One text after the other."""
+        for text in self._texts:
+            yield self._slots.mask(text).text
 
 
 class _Chain:

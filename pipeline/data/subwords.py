@@ -5,20 +5,24 @@ from __future__ import annotations
 import hashlib
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
 import sentencepiece
 
-from pipeline.data.sampling import Sampler
+from pipeline.data.sampling import SPACE, Sampler
+from pipeline.data.slots import TOO_MANY, Slots
 from pipeline.support.errors import UserError
 from pipeline.support.files import read_json
 
 PAD, UNK, BOS, EOS = 0, 1, 2, 3
 """Ids of the control pieces, the same in every model; text never encodes to PAD, BOS or EOS, whatever it contains."""
 
-SCHEMA_VERSION = 1
+FIRST_SLOT = EOS + 1
+"""Id of the first slot, where there are slots; the others follow."""
+
+SCHEMA_VERSION = 2
 DETAILS = "tokenizer.json"
 
 
@@ -101,9 +105,11 @@ class Subwords:
         texts: list[str] = self._processor.decode([[int(id_) for id_ in one] for one in ids])
         return texts
 
-    def count(self, text: str) -> int:
-        """Number of pieces of one text."""
-        return len(self._processor.encode(text))
+    @cached_property
+    def characters(self) -> frozenset[str]:
+        """All that is a piece by itself, '▁' aside: text of these has no unknown pieces."""
+        pieces = self.pieces(range(EOS + 1, self.size))
+        return frozenset(piece for piece in pieces if len(piece) == 1) - {SPACE}
 
     def pieces(self, ids: Sequence[int]) -> list[str]:
         """The pieces behind ids, to look at; '▁' marks a space."""
@@ -112,17 +118,28 @@ class Subwords:
 
 @dataclass(frozen=True)
 class Tokenizer:
-    """The sub-words of both sides.
+    """The sub-words of both sides, and the slots that placeholders are to them.
 
     Attributes:
         source: of the language translated from.
         target: of the language translated into; the same object when the model is joint.
+        slots: of both.
         where: the folder it was read from, for errors.
+
+    Raises:
+        UserError: a model has not the slots that it should have.
     """
 
     source: Subwords
     target: Subwords
+    slots: Slots
     where: str = "the tokenizer"
+
+    def __post_init__(self) -> None:
+        """Makes sure that slots and pieces go together."""
+        for subwords in (self.source, self.target):
+            if subwords.pieces(range(FIRST_SLOT, min(FIRST_SLOT + self.slots.size, subwords.size))) != self.slots.symbols:
+                raise UserError(f"{self.where}: its pieces are not those of the slots that {DETAILS} describes. Run tokenize again.")
 
     @classmethod
     def load(cls, folder: Path) -> Tokenizer:
@@ -148,7 +165,30 @@ class Tokenizer:
                     f"{folder / name}: is model {short(loaded[name].sha256)}, but {DETAILS} describes {short(expected)}. "
                     "Put the right file back, or run tokenize again."
                 )
-        return cls(loaded[details["source"]["file"]], loaded[details["target"]["file"]], str(folder))
+        source, target = (loaded[details[side]["file"]] for side in ("source", "target"))
+        slots = Slots(tuple(details["slots"]["patterns"]), details["slots"]["number"]).knowing(source.characters)
+        return cls(source, target, slots, str(folder))
+
+    def encode_source(self, texts: Sequence[str]) -> tuple[list[list[int]], list[dict[str, str]]]:
+        """Sources as the model reads them: of each its ids, without EOS, and what stands in its slots."""
+        masked = [self.slots.mask(text) for text in texts]
+        return self.source.encode([one.text for one in masked]), [one.kept for one in masked]
+
+    def encode_target(self, texts: Sequence[str], kept: Sequence[dict[str, str]]) -> list[list[int]]:
+        """Ids of (parts of) translations, with the slots of their sources, which `encode_source` gave."""
+        return self.target.encode([self.slots.mask_target(text, slots) for text, slots in zip(texts, kept, strict=True)])
+
+    def decode_target(self, ids: Sequence[Sequence[int]], kept: Sequence[dict[str, str]]) -> list[str]:
+        """Translations as people read them; `kept` as for `encode_target`."""
+        return [self.slots.unmask(text, slots) for text, slots in zip(self.target.decode(ids), kept, strict=True)]
+
+    def without_copies(self) -> Tokenizer:
+        """The same, but that characters without pieces become unknown ones, not slots."""
+        return replace(self, slots=replace(self.slots, known=None))
+
+    def count(self, text: str) -> int:
+        """Pieces of a source; `TOO_MANY` where there are not slots enough for it, so that it is cut."""
+        return len(self.encode_source([text])[0][0]) if self.slots.fits(text) else TOO_MANY
 
     @property
     def joint(self) -> bool:

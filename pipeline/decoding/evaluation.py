@@ -1,6 +1,6 @@
 """Texts translated and scored: what goes into evaluation.json and beside it.
 
-Schema of evaluation.json, version 3:
+Schema of evaluation.json, version 4:
     schema_version, source_language, target_language
     splits: {split: {
         sentences, length_ratio
@@ -11,6 +11,7 @@ Schema of evaluation.json, version 3:
         bleu_by_rarity: {"0": {sentences, bleu}}    by occurrences of its rarest word in training: 0, 1-5, 6-20, 21-100, 101+
         bleu_by_confidence: {"1: 0.12-0.40": {sentences, bleu}} of each quarter of the sentences, the least certain first
         confidence_correlation                      of confidence and chrF++ of the sentences, Spearman's
+        placeholders: {sentences, intact}           sources with any; whose translation has each exactly as often
         segmented: sentences longer than the model's limit, translated in segments
         seconds, sentences_per_second               of translating, loading apart
         decoding: that section of the config
@@ -31,6 +32,7 @@ from pathlib import Path
 from pipeline.configuration import Config
 from pipeline.data.corpus import load_split
 from pipeline.data.progress import Progress
+from pipeline.data.slots import Slots
 from pipeline.decoding.text_stream import Line, TextTranslator
 from pipeline.scoring.breakdowns import count_words, rank_correlation
 from pipeline.scoring.metrics import sentence_scores
@@ -40,7 +42,7 @@ from pipeline.support.errors import UserError
 from pipeline.support.files import replacing
 from pipeline.support.run_directory import RunDirectory
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 HEADER = ("source", "hypothesis", "reference", "tag")
 _CHUNK_BATCHES = 16
 _ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
@@ -56,6 +58,7 @@ class Evaluated:
         test: what was translated.
         judged: the translations and their scores.
         confidence_correlation: Spearman's, of the confidences and the sentences' chrF++: how well it tells good from bad.
+        placeholders: sources that have any, and how many of these have a translation with each exactly as often.
         segmented: sources longer than the model's limit.
         seconds: of translating.
     """
@@ -63,6 +66,7 @@ class Evaluated:
     test: TestSet
     judged: Judged
     confidence_correlation: float
+    placeholders: tuple[int, int]
     segmented: int
     seconds: float
 
@@ -154,7 +158,14 @@ def evaluate(
     hypotheses, confidences = [line.text for line in lines], [line.confidence for line in lines]
     judged = judge(test, {"": hypotheses}, word_counts, tokenized, {"": confidences})[""]
     correlation = rank_correlation(confidences, sentence_scores(hypotheses, test.references))
-    return Evaluated(test, judged, correlation, segmented, seconds)
+    return Evaluated(test, judged, correlation, placeholders_intact(translator.slots, test.sources, hypotheses), segmented, seconds)
+
+
+def placeholders_intact(slots: Slots, sources: Sequence[str], hypotheses: Sequence[str]) -> tuple[int, int]:
+    """Sources that have placeholders, and how many of these have a translation with the same ones, each exactly as often."""
+    wanted = [slots.count(source) for source in sources]
+    found = [slots.count(hypothesis) if some else some for some, hypothesis in zip(wanted, hypotheses, strict=True)]
+    return sum(map(bool, wanted)), sum(bool(some) and some == others for some, others in zip(wanted, found, strict=True))
 
 
 def write_hypotheses(path: Path, test: TestSet, hypotheses: Sequence[str]) -> None:

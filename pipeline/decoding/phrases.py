@@ -1,9 +1,8 @@
 """Phrases that a translation must contain, as a glossary demands: lexically constrained search.
 
-After dynamic beam allocation (Post & Vilar, 2018): a hypothesis stands in the bank of as many tokens as it has met of its phrases, each
-bank gets its share of the beam, and no hypothesis ends before it has met them all. So the model chooses where a phrase goes, and a
-hypothesis with a phrase in it is not driven out by likelier ones without. Which phrases are met is read off the last tokens written,
-so a phrase counts wherever it stands, also where it was begun by chance or overlaps another.
+No hypothesis ends before it has met them all, and `Banks` sees to it that one with a phrase in it is not driven out by likelier ones
+without. Which phrases are met is read off the last tokens written, so a phrase counts wherever it stands, also where it was begun by
+chance or overlaps another.
 """
 
 from __future__ import annotations
@@ -12,8 +11,8 @@ from typing import Any
 
 from keras import ops
 
-from pipeline.decoding.choosing import children_of, chosen
-from pipeline.decoding.rules import Position, Rule
+from pipeline.decoding.banks import Demand
+from pipeline.decoding.rules import Position
 from pipeline.decoding.search import NEVER
 
 Tensor = Any
@@ -21,11 +20,8 @@ Tensor = Any
 LONGEST = 12
 """Tokens of a phrase, at most."""
 
-# What a bank's second best stands behind its best by, when the beam is shared out; log probabilities are smaller.
-_A_RANK = 1e4
 
-
-class Phrases(Rule):
+class Phrases(Demand):
     """No end before all phrases of a sentence stand in its translation.
 
     The memory of a hypothesis is [C + LONGEST - 1] int32: of each phrase whether it is met, then the last tokens, 0 before the first.
@@ -71,14 +67,14 @@ class Phrases(Rule):
         must = ops.logical_and(unmet > 0, unmet >= left)
         return ops.where(must[..., None], others, too_early)
 
-    def following(self, memory: Tensor) -> tuple[Tensor, Tensor]:
-        """Of each phrase its next token, and whether it is wanted: [B, K, C] int32 and bool."""
+    def wished(self, memory: Tensor, allowed: Tensor) -> tuple[Tensor, Tensor]:
+        """Of each phrase its next token; see `Demand.wished`."""
         met, last = self._apart(ops.reshape(memory, (ops.shape(self.ids)[0], -1, ops.shape(memory)[-1])))
         places = ops.one_hot(self._begun(last), LONGEST, dtype="int32")  # [B, K, C, LONGEST]
         return ops.sum(places * self.ids[:, None], axis=-1), met < 1
 
     def bank(self, memory: Tensor, tokens: Tensor) -> Tensor:
-        """How many tokens of the phrases are met after one more: memory [B * K, ...], tokens [B, K, N] -> [B, K, N] int32."""
+        """Tokens of the phrases that are met; see `Demand.bank`."""
         met, last = self._apart(ops.reshape(memory, (ops.shape(tokens)[0], -1, ops.shape(memory)[-1])))
         met, begun, _ = self._after(met, last, tokens)
         return ops.sum(ops.where(met > 0, self.lengths[:, None, None], begun), axis=-1)
@@ -108,48 +104,3 @@ class Phrases(Rule):
             same = ops.logical_and(same, self.lengths[:, None] >= length)
             begun = ops.where(same, length, begun)
         return begun
-
-
-class Banks:
-    """Shares the beam out among the banks of `Phrases`: first the best of each bank, then the second best of each, and so on.
-
-    Args:
-        phrases: the rule.
-        place: of its memory among those of all rules.
-    """
-
-    def __init__(self, phrases: Phrases, place: int) -> None:
-        self.phrases, self.place = phrases, place
-
-    def __call__(self, allowed: Tensor, log_sum: Tensor, alive: Tensor, memories: tuple[Tensor, ...]) -> tuple[Tensor, Tensor, Tensor]:
-        """See `pipeline.decoding.choosing.likeliest`; the next token of each missing phrase is a candidate, however unlikely."""
-        batch, beams = ops.shape(alive)
-        memory = memories[self.place]
-        logits, tokens = children_of(allowed, beams)
-        following, wanted = self.phrases.following(memory)
-        wished = ops.take_along_axis(allowed, following, axis=-1)
-        fresh = ops.logical_and(wanted, wished < logits[..., -1:])  # else it is among the likeliest already
-        wished = ops.where(ops.logical_and(fresh, _first_of_its_kind(following, fresh)), wished, NEVER)
-        logits, tokens = ops.concatenate([logits, wished], axis=-1), ops.concatenate([tokens, following], axis=-1)
-        scores = logits + (alive - log_sum)[..., None]  # [B, K, N]
-        number = ops.shape(scores)[-1]
-        flat, banks = ops.reshape(scores, (batch, -1)), ops.reshape(self.phrases.bank(memory, tokens), (batch, -1))
-        flat = ops.maximum(flat, 2.0 * NEVER)
-        order = ops.arange(ops.shape(flat)[1])
-        better = ops.logical_or(
-            flat[:, None, :] > flat[:, :, None],
-            ops.logical_and(ops.equal(flat[:, None, :], flat[:, :, None]), order[None, None, :] < order[None, :, None]),
-        )
-        rivals = ops.logical_and(better, ops.equal(banks[:, None, :], banks[:, :, None]))
-        rank = ops.sum(ops.cast(rivals, "float32"), axis=-1)
-        keys = ops.where(flat > NEVER / 2, flat - _A_RANK * rank, flat)
-        _, places = ops.top_k(keys, beams)
-        return chosen(flat, ops.reshape(tokens, (batch, -1)), ops.cast(places, "int32"), number)
-
-
-def _first_of_its_kind(tokens: Tensor, counts: Tensor) -> Tensor:
-    """[B, K, C] whether no earlier one of those that count is the same token."""
-    order = ops.arange(ops.shape(tokens)[-1])
-    earlier = order[None, :] < order[:, None]  # [C, C]
-    same = ops.logical_and(ops.equal(tokens[..., None, :], tokens[..., :, None]), counts[..., None, :])
-    return ops.logical_not(ops.any(ops.logical_and(same, earlier), axis=-1))

@@ -42,6 +42,7 @@ class Search:
         min_length_ratio: y has at least this many times the tokens of x, EOS counted on both sides.
         max_length_ratio: y has at most this many times the tokens of x and `EXTRA_TOKENS`; None = L alone.
         no_repeat_ngram: no sequence of that many tokens stands twice in y; 0 = none.
+        slots: the ids behind eos, that many, stand in y exactly as often as in x, once or not at all; 0 = no such rule.
         bos, eos: ids of the tokens that begin and end a sentence.
     """
 
@@ -54,6 +55,7 @@ class Search:
     min_length_ratio: float = 0.0
     max_length_ratio: float | None = None
     no_repeat_ngram: int = 0
+    slots: int = 0
     bos: int = 2
     eos: int = 3
 

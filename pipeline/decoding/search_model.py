@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 from keras import ops
 
+from pipeline.decoding.banks import Banks, Demand
 from pipeline.decoding.beam_search import beam_search
 from pipeline.decoding.choosing import Choose, likeliest
-from pipeline.decoding.phrases import Banks, Phrases
+from pipeline.decoding.kept_slots import KeptSlots
+from pipeline.decoding.phrases import Phrases
 from pipeline.decoding.rules import AtLeast, NoRepeat, Prefix, Rule
 from pipeline.decoding.search import Found, Search
 
@@ -48,14 +50,19 @@ def search_translations(
         return model.decode_step(tokens, states, encoded)
 
     rules: list[Rule] = []
+    demands: list[tuple[int, Demand]] = []
     if search.min_length_ratio:
         rules.append(AtLeast(search.least(lengths), search.eos))
     if search.no_repeat_ngram:
         rules.append(NoRepeat(search.no_repeat_ngram, search.max_tokens))
     if prefix_ids is not None:
         rules.append(Prefix(prefix_ids))
+    if search.slots:
+        demands.append((len(rules), KeptSlots(source_ids, search.slots, search.most(lengths), search.eos)))
+        rules.append(demands[-1][1])
     if phrase_ids is not None:
-        phrases = Phrases(phrase_ids, search.most(lengths), search.eos)
-        choose = Banks(phrases, place=len(rules))
-        rules.append(phrases)
+        demands.append((len(rules), Phrases(phrase_ids, search.most(lengths), search.eos)))
+        rules.append(demands[-1][1])
+    if demands and (choose is likeliest or phrase_ids is not None):
+        choose = Banks(demands)
     return beam_search(step, encoded.state, search, mask, rules, choose, with_attention)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -12,6 +12,7 @@ from typing import Protocol
 from pipeline.configuration import Config
 from pipeline.configuration.schema_data import Cleaning
 from pipeline.data.cleaning import Tally, tidy
+from pipeline.data.slots import NO_SLOTS, Slots
 from pipeline.decoding.glossary import Glossary
 from pipeline.decoding.segmentation import CountTokens, join_translations, split_line
 from pipeline.support.quiet import import_keras
@@ -106,7 +107,7 @@ class TextTranslator:
         translator: SentenceTranslator,
         count_tokens: CountTokens,
         limit: int,
-        placeholders: Iterable[str] = (),
+        slots: Slots = NO_SLOTS,
         cleaning: Cleaning | None = None,
         glossary: Glossary | None = None,
     ) -> None:
@@ -116,14 +117,14 @@ class TextTranslator:
             translator: translates sentences of at most `limit` pieces.
             count_tokens: source pieces of a text.
             limit: longest sentence in pieces, at least 1.
-            placeholders: regular expressions of what must not be cut.
+            slots: of placeholders, which must not be cut.
             cleaning: how the training text was cleaned; default: the config's defaults.
             glossary: what some terms must become.
         """
         self.translator = translator
         self.count_tokens = count_tokens
         self.limit = limit
-        self.placeholders = [re.compile(pattern) for pattern in placeholders]
+        self.slots = slots
         self.cleaning = cleaning or Cleaning()
         self.glossary = glossary
 
@@ -148,8 +149,8 @@ class TextTranslator:
         translator = Translator.load(run, config, *others, with_attention=True)
         if terms is not None:
             terms.check(translator.tokenizer.target.encode, UNK, LONGEST)
-        count_tokens = translator.tokenizer.source.count
-        return cls(translator, count_tokens, config.model.max_tokens, config.tokenizer.placeholders, config.data.cleaning, terms)
+        count_tokens = translator.tokenizer.count
+        return cls(translator, count_tokens, config.model.max_tokens, translator.tokenizer.slots, config.data.cleaning, terms)
 
     def translate(
         self,
@@ -207,7 +208,7 @@ class TextTranslator:
 
     def _segments(self, index: int, line: str, on_long_line: Callable[[int, int, int], None] | None) -> list[str]:
         text = clean_line(line, self.cleaning)
-        segments = split_line(text, self.limit, self.count_tokens, self.placeholders) if text else []
+        segments = split_line(text, self.limit, self.count_tokens, self.slots.compiled) if text else []
         if len(segments) > 1 and on_long_line is not None:
             on_long_line(index, self.count_tokens(text), len(segments))
         return segments

@@ -104,10 +104,12 @@ class Translator:
                 go together (see `load_others`).
         """
         tokenizer = Tokenizer.load(run.tokenizer)
+        if config.decoding.unknown == "mark":
+            tokenizer = tokenizer.without_copies()
         members = [load_model(run, config, tokenizer), *load_others(others, config, tokenizer)]
         model = Ensemble(members) if others else members[0]
         batch, multiple = config.decoding.batch_sentences, config.training.pad_multiple
-        return cls(model, tokenizer, search_of(config), batch, multiple, choice_of(config), with_attention)
+        return cls(model, tokenizer, search_of(config, tokenizer), batch, multiple, choice_of(config), with_attention)
 
     def translate(self, lines: Sequence[str], begun: Sequence[str] | None = None) -> list[Translation]:
         """Translates sentences, one result each, in order; an empty one gives an empty one. See `alternatives`."""
@@ -125,8 +127,8 @@ class Translator:
             begun: how the translation of each begins, empty where that is open; it is gone on from there, in whole pieces.
             terms: what the translation of each must contain, as far as there is room for it.
         """
-        encoded = self.tokenizer.source.encode(lines)
-        prefixes = None if begun is None else self.tokenizer.target.encode(begun)
+        encoded, kept = self.tokenizer.encode_source(lines)
+        prefixes = None if begun is None else self.tokenizer.encode_target(begun, kept)
         phrases = None if terms is None else [self.tokenizer.target.encode(some) for some in terms]
         results: dict[int, list[Translation]] = {index: [NOTHING] for index, ids in enumerate(encoded) if not ids}
         widths = [self.search.beam_size if phrases is None else self._width(phrases[index]) for index in range(len(encoded))]
@@ -141,7 +143,7 @@ class Translator:
             of_phrases = None if phrases is None else [phrases[index] for index in chosen]
             found = self.search_ids(source_ids, of_prefixes, of_phrases, width)
             for row, index in enumerate(chosen):
-                results[index] = self._translations(found, row, len(encoded[index]) + 1)
+                results[index] = self._translations(found, row, len(encoded[index]) + 1, kept[index])
         return [results[index] for index in range(len(lines))]
 
     def search_ids(
@@ -189,8 +191,8 @@ class Translator:
         tokens = sum(map(len, phrases))
         return max(self.search.beam_size, min(_WIDEST, -(-(4 + 2 * tokens) // 8) * 8)) if tokens else self.search.beam_size
 
-    def _translations(self, found: Found, sentence: int, source_tokens: int) -> list[Translation]:
-        """Those of one sentence of a batch."""
+    def _translations(self, found: Found, sentence: int, source_tokens: int, kept: dict[str, str]) -> list[Translation]:
+        """Those of one sentence of a batch; `kept`: what stands in its slots."""
         results: list[Translation] = []
         for number, row in enumerate(found.ids[sentence].tolist()):
             score = float(found.scores[sentence, number])
@@ -203,7 +205,7 @@ class Translator:
                 coverage = float(np.minimum(found.attention[sentence, number, :source_tokens], 1.0).mean())
             results.append(
                 Translation(
-                    text=self.tokenizer.target.decode([ids])[0],
+                    text=self.tokenizer.decode_target([ids], [kept])[0],
                     score=score,
                     ids=ids,
                     complete=complete,
@@ -228,8 +230,8 @@ def _padded_phrases(phrases: Sequence[Sequence[Sequence[int]]], limit: int) -> N
     return padded
 
 
-def search_of(config: Config) -> Search:
-    """The settings of the search that a config describes."""
+def search_of(config: Config, tokenizer: Tokenizer) -> Search:
+    """The settings of the search that a config describes, with a tokenizer's slots."""
     decoding = config.decoding
     return Search(
         # As many hypotheses as translations are wanted, at least; by lot, no more: each is a translation.
@@ -241,6 +243,7 @@ def search_of(config: Config) -> Search:
         min_length_ratio=decoding.min_length_ratio,
         max_length_ratio=decoding.max_length_ratio,
         no_repeat_ngram=decoding.no_repeat_ngram,
+        slots=tokenizer.slots.size if decoding.keep_placeholders else 0,
         bos=BOS,
         eos=EOS,
     )

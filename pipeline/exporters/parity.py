@@ -78,15 +78,17 @@ def saved_model_answers(process: FreshProcess, eos: int, pad: int) -> Answers:
 
 def phone_answers(phone: PhoneTranslator, sentences: Sentences) -> Answers:
     """What a .tflite file answers, its texts by way of the app's own code."""
-    ids, scores, milliseconds = [], [], []
+    ids, texts, scores, milliseconds = [], [], [], []
     phone.translate_ids(sentences.source_ids[0])  # warms up
-    for source_ids in sentences.source_ids:
+    for text in sentences.texts:
+        source_ids, kept = phone.encode(text)
         start = time.perf_counter()
         found, score = phone.translate_ids(source_ids)
         milliseconds.append(1000 * (time.perf_counter() - start))
         ids.append(found)
+        texts.append(phone.decode(found, kept))
         scores.append(score)
-    return Answers(ids, phone.decode(ids), scores, milliseconds)
+    return Answers(ids, texts, scores, milliseconds)
 
 
 def demand_equal(name: str, sentences: Sentences, expected: Answers, found: Answers) -> None:

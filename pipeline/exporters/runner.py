@@ -3,7 +3,7 @@
 It needs a folder `export/tflite/`, a LiteRT interpreter and SentencePiece; no TensorFlow, no Keras and no run. What an app has to
 do around the .tflite file is all here: clean the text, cut what is too long, turn text into ids and ids into text.
 
-Schema of translator.json, version 1:
+Schema of translator.json, version 2:
     schema_version, pocketnmt (version that wrote it), source_language, target_language
     files: {precision: {file, sha256}}              float32, float16, int8, as far as they were exported
     source_subwords, target_subwords: {file, sha256}    SentencePiece models; the same file when the model is joint
@@ -12,7 +12,7 @@ Schema of translator.json, version 1:
     max_target_tokens: longest translation in pieces, EOS counted
     search: {beam_size, length_penalty, ...}        as it is inside the files (pipeline/decoding/search.py)
     cleaning: {normalize, control_characters}       how text is cleaned, see `clean`
-    placeholders: regular expressions of what must not be cut
+    slots: {patterns, number}                       of placeholders, see `pipeline.data.slots.Slots`
 """
 
 from __future__ import annotations
@@ -31,11 +31,12 @@ import numpy as np
 import sentencepiece
 from ai_edge_litert.interpreter import Interpreter
 
+from pipeline.data.slots import Slots
 from pipeline.decoding.segmentation import join_translations, split_line
 from pipeline.support.errors import UserError
 
 DETAILS = "translator.json"
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 SIGNATURE = "translate"
 SMALLEST_FIRST = ("int8", "float16", "float32")
 
@@ -67,9 +68,10 @@ class PhoneTranslator:
             raise UserError(f"{folder / DETAILS}: has no {self.precision or 'model'}; it has: {', '.join(files) or 'none'}.")
         self._limit: int = self.details["max_source_tokens"]
         self._pad, self._eos = self.details["ids"]["pad"], self.details["ids"]["eos"]
-        self._placeholders = [re.compile(pattern) for pattern in self.details["placeholders"]]
         self._source = _subwords(folder, self.details["source_subwords"])
         self._target = _subwords(folder, self.details["target_subwords"])
+        slots = Slots(tuple(self.details["slots"]["patterns"]), self.details["slots"]["number"])
+        self.slots = slots.knowing(_characters(self._source))
         path, content = _checked(folder, files[self.precision])
         try:
             self._interpreter = Interpreter(model_content=content, num_threads=threads)
@@ -80,7 +82,7 @@ class PhoneTranslator:
     def translate(self, text: str) -> str:
         """The translation of a text of any length, on one line; empty for an empty or blank one."""
         text = clean(text, **self.details["cleaning"])
-        segments = split_line(text, self._limit, lambda part: len(self._source.encode(part)), self._placeholders)
+        segments = split_line(text, self._limit, self._count, self.slots.compiled)
         return join_translations(segments, [self._translate_sentence(_RUN_OF_SPACES.sub(" ", segment).strip()) for segment in segments])
 
     def translate_ids(self, source_ids: Sequence[int]) -> tuple[list[int], float]:
@@ -99,17 +101,26 @@ class PhoneTranslator:
         found = self._search(source_ids=padded, length=np.array([len(source_ids) + 1], dtype=np.int32))
         return [token for token in found["ids"][0].tolist() if token not in (self._pad, self._eos)], float(found["score"][0])
 
-    def decode(self, ids: Sequence[Sequence[int]]) -> list[str]:
-        """The texts of translations."""
-        texts: list[str] = self._target.decode([list(one) for one in ids])
-        return texts
+    def encode(self, sentence: str) -> tuple[list[int], dict[str, str]]:
+        """The ids of a sentence, without EOS, and what stands in its slots."""
+        masked = self.slots.mask(sentence)
+        return self._source.encode(masked.text), masked.kept
+
+    def decode(self, ids: Sequence[int], kept: dict[str, str]) -> str:
+        """The text of a translation, with what stands in the slots of its source."""
+        return self.slots.unmask(self._target.decode(list(ids)), kept)
+
+    def _count(self, text: str) -> int:
+        """Pieces of a text; too many where it has more placeholders than there are slots."""
+        return len(self.encode(text)[0]) if self.slots.fits(text) else self._limit + 1
 
     def _translate_sentence(self, sentence: str) -> str:
-        # Only a single character can have more pieces than the limit.
-        source_ids = self._source.encode(sentence)[: self._limit]
+        source_ids, kept = self.encode(sentence)
         if not source_ids:
             return ""
-        return " ".join(self.decode([self.translate_ids(source_ids)[0]])[0].splitlines())
+        # Only a single character can have more pieces than the limit.
+        found, _ = self.translate_ids(source_ids[: self._limit])
+        return " ".join(self.decode(found, kept).splitlines())
 
 
 def clean(text: str, *, normalize: str | None, control_characters: bool) -> str:
@@ -159,6 +170,12 @@ def _checked(folder: Path, described: dict[str, str]) -> tuple[Path, bytes]:
             "it is damaged, or of another export. Copy the whole folder again."
         )
     return path, content
+
+
+def _characters(subwords: Any) -> frozenset[str]:
+    """All that is a piece by itself, '▁' and what is no text aside."""
+    pieces = (subwords.id_to_piece(number) for number in range(subwords.eos_id() + 1, subwords.get_piece_size()))
+    return frozenset(piece for piece in pieces if len(piece) == 1) - {"▁"}
 
 
 def _subwords(folder: Path, described: dict[str, str]) -> Any:

@@ -9,7 +9,8 @@ Signatures:
     ids                 source_ids: int32 [B, S], EOS (3) after each sentence, then 0 -> ids: int32 [B, L], scores: float32 [B]
 
 A text is cleaned as the training text was: bytes that are not UTF-8 become U+FFFD, control characters, line breaks and '▁' become
-spaces, runs of spaces one. An empty or blank text gives an empty one. Score: natural log, divided by the length penalty.
+spaces, runs of spaces one. Placeholders, and characters that the vocabulary lacks, come back as they are, as far as there are slots
+(pipeline/data/slots.py). An empty or blank text gives an empty one. Score: natural log, divided by the length penalty.
 
 A text of any length is read to its end, but a model that has learnt on sentences translates paragraphs badly, and a translation
 has at most L pieces: where that cuts one off, `complete` is False. Send a sentence a text (pipeline/decoding/segmentation.py).
@@ -27,6 +28,7 @@ from pipeline.configuration.schema_data import Cleaning
 from pipeline.data.subwords import EOS, PAD, Subwords, Tokenizer
 from pipeline.decoding.search import Search
 from pipeline.decoding.search_model import search_translations
+from pipeline.exporters.slots_in_graph import SlotsInGraph
 
 if TYPE_CHECKING:
     from pipeline.model.seq2seq import Seq2Seq
@@ -52,6 +54,7 @@ class ServedTranslator(tf.Module):
         self.source_subwords = _subwords_op(tokenizer.source)
         self.target_subwords = self.source_subwords if tokenizer.joint else _subwords_op(tokenizer.target)
         self._cleaning = cleaning
+        self._slots = SlotsInGraph(tokenizer.slots) if tokenizer.slots.number else None
         self.search_ids = tf.function(
             lambda source_ids: search_translations(model, source_ids, search)[:2], input_signature=[tf.TensorSpec([None, None], tf.int32)]
         )
@@ -60,12 +63,15 @@ class ServedTranslator(tf.Module):
     def translate(self, texts: Tensor) -> dict[str, Tensor]:
         """The signature `serving_default`."""
         texts = clean_texts(texts, self._cleaning)
-        source_ids = self.source_subwords.tokenize(texts).to_tensor(PAD)  # [B, S], EOS after each
+        masked, kept = (texts, None) if self._slots is None else self._slots.mask(texts)
+        source_ids = self.source_subwords.tokenize(masked).to_tensor(PAD)  # [B, S], EOS after each
         # A batch of no texts has no columns either; the encoder wants at least one.
         source_ids = tf.pad(source_ids, [[0, 0], [0, tf.cast(tf.equal(tf.shape(source_ids)[1], 0), tf.int32)]])
         ids, scores = (part[:, 0] for part in self.search_ids(source_ids))
         real = tf.logical_and(tf.not_equal(ids, PAD), tf.not_equal(ids, EOS))
         translations = self.target_subwords.detokenize(tf.ragged.boolean_mask(ids, real))
+        if self._slots is not None:
+            translations = self._slots.unmask(translations, kept)
         blank = tf.equal(texts, "")
         return {
             "translations": tf.where(blank, "", translations),

@@ -28,8 +28,8 @@ def choose_sentences(run: RunDirectory, config: Config, tokenizer: Tokenizer) ->
         table = load_split(run, split)
         rows = table.select(sample_indices(len(table), wanted * _LOOKED_AT))[:] if len(table) else {"source": [], "target": []}
         texts = [" ".join(clean_line(text, config.data.cleaning).split("\n")) for text in rows["source"]]
-        encoded = tokenizer.source.encode(texts)
-        fitting = [row for row, ids in enumerate(encoded) if 0 < len(ids) <= config.model.max_tokens]
+        encoded, _ = tokenizer.encode_source(texts)
+        fitting = [row for row, ids in enumerate(encoded) if 0 < len(ids) <= config.model.max_tokens and tokenizer.slots.fits(texts[row])]
         if fitting:
             chosen = [fitting[index] for index in sample_indices(len(fitting), wanted)]
             return Sentences(

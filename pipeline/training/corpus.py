@@ -16,6 +16,9 @@ from pipeline.support.errors import UserError
 if TYPE_CHECKING:
     from datasets import Dataset
 
+_NAMES = 0.1
+"""Share of the pairs in which a name becomes a slot, so that text without pieces of its own is copied."""
+
 _EXAMPLES = 3
 _SHOWN = 90
 
@@ -41,7 +44,7 @@ class TrainingCorpus:
     def __init__(self, table: Dataset, tokenizer: Tokenizer, config: Config) -> None:
         self._table, self._tokenizer, self._config = table, tokenizer, config
         self._limit = config.model.max_tokens
-        self._plain = self._sampled_pairs = encode_split(table, tokenizer)
+        self._plain = self._sampled_pairs = encode_split(table, tokenizer, names=_NAMES)
         self._sampled_epoch = -1
         self._kept = self._plain.within(self._limit)
         if not len(self._kept):
@@ -101,7 +104,7 @@ class TrainingCorpus:
             return self._plain
         if epoch != self._sampled_epoch:
             sampling = (settings.sampling, settings.sampling_alpha)
-            self._sampled_pairs = encode_split(self._table, self._tokenizer, sampling, self._seed(epoch))
+            self._sampled_pairs = encode_split(self._table, self._tokenizer, sampling, self._seed(epoch), _NAMES)
             self._sampled_epoch = epoch
         return self._sampled_pairs
 

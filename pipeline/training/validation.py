@@ -61,7 +61,8 @@ class Validator:
         self._pad_multiple = config.training.pad_multiple
         self._sources, self._references = texts
         self._language = config.data.target_language
-        greedy = Search(1, config.model.max_tokens, config.decoding.length_penalty, bos=BOS, eos=EOS)
+        slots = tokenizer.slots.size if config.decoding.keep_placeholders else 0
+        greedy = Search(1, config.model.max_tokens, config.decoding.length_penalty, slots=slots, bos=BOS, eos=EOS)
         self._translator = Translator(model, tokenizer, greedy, 128, self._pad_multiple)
 
     def __call__(self) -> Validation:
