@@ -22,7 +22,7 @@ Tensor = Any
 Step = Callable[[Tensor, Tensor], tuple[Tensor, Tensor, Tensor]]
 
 
-class _Beam(NamedTuple):
+class Beam(NamedTuple):
     """The unfinished hypotheses of all sentences, and the best finished ones.
 
     Attributes:
@@ -44,6 +44,143 @@ class _Beam(NamedTuple):
     memories: tuple[Tensor, ...]
     finished: Finished
 
+    def of(self, sentences: Tensor) -> Beam:
+        """The same of some sentences, [M] int32 of 0 to B - 1."""
+        beams = self.tokens.shape[1]
+        rows = ops.reshape(sentences[:, None] * beams + ops.arange(beams, dtype="int32"), (-1,))
+        return Beam(
+            self.index,
+            ops.take(self.tokens, sentences, axis=0),
+            ops.take(self.states, rows, axis=0),
+            ops.take(self.alive, sentences, axis=0),
+            tuple(ops.take(part, rows, axis=0) for part in self.written),
+            tuple(ops.take(part, rows, axis=0) for part in self.memories),
+            self.finished.of(sentences),
+        )
+
+
+class BeamSearch:
+    """Looks for the best translations of each sentence; see `Search` for what is best.
+
+    At every step the unfinished hypotheses are grown by one token and the K best results kept. Those that end leave the beam, and
+    their places go to the growth of the others; so a beam of one is greedy search. A sentence is done when no unfinished
+    hypothesis can still win: growing only lowers a log probability, so its best possible score is the one it has now, divided by
+    the penalty of the longest length, with all of its source covered. A hypothesis that reaches its limit of tokens is cut off there
+    and stands behind all that ended.
+
+    Args:
+        step: the model, one token at a time.
+        search: the settings.
+        source_mask: [B, S] bool, True at real tokens, EOS among them.
+        rules: what may not be written.
+        choose: the likeliest, or by lot.
+        with_attention: say also which source tokens were looked at.
+    """
+
+    def __init__(
+        self,
+        step: Step,
+        search: Search,
+        source_mask: Tensor,
+        rules: Sequence[Rule] = (),
+        choose: Choose = likeliest,
+        with_attention: bool = False,
+    ) -> None:
+        self.step, self.search, self.mask = step, search, source_mask
+        self.rules, self.choose, self.with_attention = rules, choose, with_attention
+        self.with_coverage = with_attention or bool(search.coverage_penalty)
+        self.most = search.most(ops.sum(ops.cast(source_mask, "int32"), axis=-1))[:, None]
+        self.longest = search.penalty(self.most)
+
+    def begin(self, initial: Tensor) -> Beam:
+        """Before the first token; `initial`: [B, X] the states."""
+        search, beams, batch = self.search, self.search.beam_size, ops.shape(initial)[0]
+        # All hypotheses start as the same one: only the first may be grown at first, unless they go by lot.
+        alive = ops.where(ops.arange(beams) == 0, 0.0, 0.0 if isinstance(self.choose, Drawn) else NEVER)
+        return Beam(
+            index=ops.zeros((), dtype="int32"),
+            tokens=ops.full((batch, beams), search.bos, dtype="int32"),
+            states=ops.repeat(initial, beams, axis=0),
+            alive=ops.broadcast_to(alive[None, :], (batch, beams)),
+            written=self._nothing(batch * beams),
+            memories=tuple(rule.begin(batch, beams) for rule in self.rules),
+            finished=Finished(
+                scores=ops.full((batch, search.best), NEVER),
+                log_probs=ops.full((batch, search.best), NEVER),
+                ended=ops.zeros((batch, search.best)),
+                written=self._nothing(batch, search.best),
+            ),
+        )
+
+    def unfinished(self, beam: Beam) -> Tensor:
+        """[B] bool: sentences with a hypothesis that can still win."""
+        can_win = ops.logical_and(beam.alive > NEVER / 2, beam.alive / self.longest > beam.finished.to_beat())
+        return ops.any(can_win, axis=1)
+
+    def run(self, beam: Beam, until: Tensor | None = None) -> Beam:
+        """Until all sentences are done, or so many tokens are written."""
+
+        def unfinished(*parts: Any) -> Tensor:
+            beam = Beam(*parts)
+            going = ops.any(self.unfinished(beam))
+            return going if until is None else ops.logical_and(going, beam.index < until)
+
+        return Beam(*ops.while_loop(unfinished, lambda *parts: self.grow(Beam(*parts)), beam))
+
+    def found(self, beam: Beam) -> Found:
+        """What has been found."""
+        finished = beam.finished
+        attention, aligned = finished.written[1:] if self.with_attention else (None, None)
+        return Found(finished.written[0], finished.scores, finished.log_probs, attention, aligned)
+
+    def grow(self, beam: Beam) -> Beam:
+        """One token more."""
+        search, (batch, beams) = self.search, ops.shape(beam.tokens)
+        width = ops.shape(beam.states)[-1]
+        logits, states, weights = self.step(beam.tokens, ops.reshape(beam.states, (batch, beams, width)))
+        position = Position(beam.index, beam.written[0], batch, beams, logits.shape[-1])
+        allowed = sum((rule.veto(position, memory) for rule, memory in zip(self.rules, beam.memories, strict=True)), start=logits)
+        alive, tokens, parents = self.choose(allowed, log_sum_exp(logits), beam.alive, beam.memories)
+        rows = ops.reshape(parents + ops.arange(batch, dtype="int32")[:, None] * beams, (-1,))
+
+        written = self._write(beam, tokens, ops.reshape(weights, (batch * beams, -1)) if self.with_coverage else None, rows)
+        memories = tuple(
+            rule.follow(ops.take(memory, rows, axis=0), ops.reshape(tokens, (-1,)))
+            for rule, memory in zip(self.rules, beam.memories, strict=True)
+        )
+        states = ops.take(ops.reshape(states, (batch * beams, width)), rows, axis=0)
+
+        # Those that end, or reach their limit, leave the beam.
+        ended = tokens == search.eos
+        leaves = ops.logical_or(ended, beam.index + 1 >= self.most)
+        scores = alive / search.penalty(beam.index + 1)
+        if search.coverage_penalty:
+            scores = scores + search.coverage(ops.reshape(written[1], (batch, beams, -1)), self.mask[:, None])
+        scores = ops.where(ops.logical_and(leaves, alive > NEVER / 2), scores, NEVER)
+        finished = beam.finished.joined(scores, alive, ops.cast(ended, "float32"), written)
+        return Beam(beam.index + 1, tokens, states, ops.where(leaves, NEVER, alive), written, memories, finished)
+
+    def _write(self, beam: Beam, tokens: Tensor, weights: Tensor | None, rows: Tensor) -> tuple[Tensor, ...]:
+        """What the children have written: of the parents at `rows`, and the step's tokens [B, K] and attention [B * K, S]."""
+        here = ops.arange(self.search.max_tokens, dtype="int32") == beam.index
+
+        def at_index(new: Tensor, old: Tensor) -> Tensor:
+            return ops.where(here, ops.reshape(ops.cast(new, "int32"), (-1, 1)), ops.take(old, rows, axis=0))
+
+        written = [at_index(tokens, beam.written[0])]
+        if weights is not None:
+            weights = ops.take(weights, rows, axis=0)
+            written.append(ops.take(beam.written[1], rows, axis=0) + weights)
+        if self.with_attention:
+            written.append(at_index(ops.top_k(weights, 1)[1], beam.written[2]))
+        return tuple(written)
+
+    def _nothing(self, *lead: Any) -> tuple[Tensor, ...]:
+        """Written before the first token."""
+        tokens = ops.zeros((*lead, self.search.max_tokens), dtype="int32")
+        attention = [ops.zeros((*lead, ops.shape(self.mask)[1]))] if self.with_coverage else []
+        return (tokens, *attention, *([tokens] if self.with_attention else []))
+
 
 def beam_search(
     step: Step,
@@ -54,97 +191,13 @@ def beam_search(
     choose: Choose = likeliest,
     with_attention: bool = False,
 ) -> Found:
-    """The best translations of each sentence; see `Search` for what is best.
-
-    At every step the unfinished hypotheses are grown by one token and the K best results kept. Those that end leave the beam, and
-    their places go to the growth of the others; so a beam of one is greedy search. A sentence is done when no unfinished
-    hypothesis can still win: growing only lowers a log probability, so its best possible score is the one it has now, divided by
-    the penalty of the longest length, with all of its source covered. A hypothesis that reaches its limit of tokens is cut off there
-    and stands behind all that ended.
+    """The best translations of each sentence, in one go; see `BeamSearch`.
 
     Args:
-        step: the model, one token at a time.
+        step, search, rules, choose, with_attention: see there.
         initial: [B, X] the state before the first token.
-        search: the settings.
-        source_mask: [B, S] bool, True at real tokens, EOS among them; needed where the settings speak of the source.
-        rules: what may not be written.
-        choose: the likeliest, or by lot.
-        with_attention: say also which source tokens were looked at.
+        source_mask: needed where the settings speak of the source.
     """
-    beams, limit = search.beam_size, search.max_tokens
-    batch, width = ops.shape(initial)
-    mask = ops.ones((batch, 1), dtype="bool") if source_mask is None else source_mask
-    most = search.most(ops.sum(ops.cast(mask, "int32"), axis=-1))[:, None]
-    longest = search.penalty(most)
-    positions = ops.arange(limit, dtype="int32")
-    offsets = ops.arange(batch, dtype="int32")[:, None] * beams
-    with_coverage = with_attention or bool(search.coverage_penalty)
-
-    def unfinished(*parts: Any) -> Tensor:
-        beam = _Beam(*parts)
-        return ops.any(ops.logical_and(beam.alive > NEVER / 2, beam.alive / longest > beam.finished.to_beat()))
-
-    def grow(*parts: Any) -> _Beam:
-        beam = _Beam(*parts)
-        logits, states, weights = step(beam.tokens, ops.reshape(beam.states, (batch, beams, width)))
-        position = Position(beam.index, beam.written[0], batch, beams, logits.shape[-1])
-        allowed = sum((rule.veto(position, memory) for rule, memory in zip(rules, beam.memories, strict=True)), start=logits)
-        alive, tokens, parents = choose(allowed, log_sum_exp(logits), beam.alive, beam.memories)
-        rows = ops.reshape(parents + offsets, (-1,))
-
-        written = write(beam, tokens, ops.reshape(weights, (batch * beams, -1)) if with_coverage else None, rows)
-        memories = tuple(
-            rule.follow(ops.take(memory, rows, axis=0), ops.reshape(tokens, (-1,)))
-            for rule, memory in zip(rules, beam.memories, strict=True)
-        )
-        states = ops.take(ops.reshape(states, (batch * beams, width)), rows, axis=0)
-
-        # Those that end, or reach their limit, leave the beam.
-        ended = tokens == search.eos
-        leaves = ops.logical_or(ended, beam.index + 1 >= most)
-        scores = alive / search.penalty(beam.index + 1)
-        if search.coverage_penalty:
-            scores = scores + search.coverage(ops.reshape(written[1], (batch, beams, -1)), mask[:, None])
-        scores = ops.where(ops.logical_and(leaves, alive > NEVER / 2), scores, NEVER)
-        finished = beam.finished.joined(scores, alive, ops.cast(ended, "float32"), written)
-        return _Beam(beam.index + 1, tokens, states, ops.where(leaves, NEVER, alive), written, memories, finished)
-
-    def write(beam: _Beam, tokens: Tensor, weights: Tensor | None, rows: Tensor) -> tuple[Tensor, ...]:
-        """What the children have written: of the parents at `rows`, and the step's tokens [B, K] and attention [B * K, S]."""
-
-        def at_index(new: Tensor, old: Tensor) -> Tensor:
-            return ops.where(positions == beam.index, ops.reshape(ops.cast(new, "int32"), (-1, 1)), ops.take(old, rows, axis=0))
-
-        written = [at_index(tokens, beam.written[0])]
-        if weights is not None:
-            weights = ops.take(weights, rows, axis=0)
-            written.append(ops.take(beam.written[1], rows, axis=0) + weights)
-        if with_attention:
-            written.append(at_index(ops.top_k(weights, 1)[1], beam.written[2]))
-        return tuple(written)
-
-    def nothing(*lead: Any) -> tuple[Tensor, ...]:
-        """Written before the first token."""
-        tokens = ops.zeros((*lead, limit), dtype="int32")
-        attention = [ops.zeros((*lead, ops.shape(mask)[1]))] if with_coverage else []
-        return (tokens, *attention, *([tokens] if with_attention else []))
-
-    # All hypotheses start as the same one: only the first may be grown at first, unless they go by lot.
-    alive = ops.where(ops.arange(beams) == 0, 0.0, 0.0 if isinstance(choose, Drawn) else NEVER)
-    beam = _Beam(
-        index=ops.zeros((), dtype="int32"),
-        tokens=ops.full((batch, beams), search.bos, dtype="int32"),
-        states=ops.repeat(initial, beams, axis=0),
-        alive=ops.broadcast_to(alive[None, :], (batch, beams)),
-        written=nothing(batch * beams),
-        memories=tuple(rule.begin(batch, beams) for rule in rules),
-        finished=Finished(
-            scores=ops.full((batch, search.best), NEVER),
-            log_probs=ops.full((batch, search.best), NEVER),
-            ended=ops.zeros((batch, search.best)),
-            written=nothing(batch, search.best),
-        ),
-    )
-    finished = _Beam(*ops.while_loop(unfinished, grow, beam)).finished
-    attention, aligned = finished.written[1:] if with_attention else (None, None)
-    return Found(finished.written[0], finished.scores, finished.log_probs, attention, aligned)
+    mask = ops.ones((ops.shape(initial)[0], 1), dtype="bool") if source_mask is None else source_mask
+    searching = BeamSearch(step, search, mask, rules, choose, with_attention)
+    return searching.found(searching.run(searching.begin(initial)))

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import keras
 from keras import ops
@@ -23,8 +22,7 @@ if TYPE_CHECKING:
 Tensor = Any
 
 
-@dataclass(frozen=True)
-class EncodedTogether:
+class EncodedTogether(NamedTuple):
     """What decoding needs to know of a batch of source sentences: of each model its own.
 
     Attributes:

@@ -33,6 +33,14 @@ class Finished(NamedTuple):
         """[B, 1] the score above which another hypothesis would still find a place."""
         return ops.where(self.ended[:, -1:] > 0.5, self.scores[:, -1:], NEVER)
 
+    def of(self, sentences: Tensor) -> Finished:
+        """The same of some sentences, [M] int32 of 0 to B - 1."""
+
+        def taken(part: Tensor) -> Tensor:
+            return ops.take(part, sentences, axis=0)
+
+        return Finished(taken(self.scores), taken(self.log_probs), taken(self.ended), tuple(taken(part) for part in self.written))
+
     def joined(self, scores: Tensor, log_probs: Tensor, ended: Tensor, written: tuple[Tensor, ...]) -> Finished:
         """The best of these and of K others.
 

@@ -81,8 +81,10 @@ class Phrases(Demand):
 
     def _apart(self, memory: Tensor) -> tuple[Tensor, Tensor]:
         """memory [B, K, ...] -> met [B, K, C], last tokens [B, K, LONGEST - 1]."""
-        phrases = ops.shape(memory)[-1] - (LONGEST - 1)
-        return memory[..., :phrases], memory[..., phrases:]
+        phrases = ops.shape(self.ids)[1]
+        # A slice from a place that is not known beforehand does not know its size by itself.
+        last = ops.reshape(memory[..., phrases:], (*ops.shape(memory)[:2], LONGEST - 1))
+        return memory[..., :phrases], last
 
     def _after(self, met: Tensor, last: Tensor, tokens: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """What `tokens` [B, K, N] make of the phrases: met [B, K, N, C], begun [B, K, N, C], last tokens [B, K, N, LONGEST - 1]."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from keras import ops
 
 from pipeline.decoding.banks import Banks, Demand
-from pipeline.decoding.beam_search import beam_search
+from pipeline.decoding.beam_search import BeamSearch
 from pipeline.decoding.choosing import Choose, likeliest
 from pipeline.decoding.kept_slots import KeptSlots
 from pipeline.decoding.phrases import Phrases
@@ -18,6 +18,7 @@ from pipeline.decoding.rules import AtLeast, NoRepeat, Prefix, Rule
 from pipeline.decoding.search import Found, Search
 
 if TYPE_CHECKING:
+    from pipeline.model.decoder import Encoded
     from pipeline.model.seq2seq import Seq2Seq
 
 Tensor = Any
@@ -32,7 +33,7 @@ def search_translations(
     choose: Choose = likeliest,
     with_attention: bool = False,
 ) -> Found:
-    """Encodes source sentences and searches for their translations.
+    """Encodes source sentences and searches for their translations, all in one go.
 
     Args:
         model: trained.
@@ -40,9 +41,24 @@ def search_translations(
         search: the settings.
         prefix_ids: [B, P] int32, how each translation begins, then 0; P is at least 1.
         phrase_ids: [B, C, LONGEST] int32 phrases that must stand in each translation, see `Phrases`.
-        choose, with_attention: see `beam_search`; phrases choose for themselves.
+        choose, with_attention: see `BeamSearch`; phrases choose for themselves.
     """
     encoded = model.encode(source_ids)
+    searching = search_with(model, encoded, source_ids, search, prefix_ids, phrase_ids, choose, with_attention)
+    return searching.found(searching.run(searching.begin(encoded.state)))
+
+
+def search_with(
+    model: Seq2Seq,
+    encoded: Encoded,
+    source_ids: Tensor,
+    search: Search,
+    prefix_ids: Tensor | None = None,
+    phrase_ids: Tensor | None = None,
+    choose: Choose = likeliest,
+    with_attention: bool = False,
+) -> BeamSearch:
+    """The search for translations of sentences that the model has encoded, with the rules that go with them; see `search_translations`."""
     mask = ops.not_equal(source_ids, 0)
     lengths = ops.sum(ops.cast(mask, "int32"), axis=-1)
 
@@ -65,4 +81,4 @@ def search_translations(
         rules.append(demands[-1][1])
     if demands and (choose is likeliest or phrase_ids is not None):
         choose = Banks(demands)
-    return beam_search(step, encoded.state, search, mask, rules, choose, with_attention)
+    return BeamSearch(step, search, mask, rules, choose, with_attention)

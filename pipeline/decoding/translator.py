@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -15,11 +15,10 @@ from pipeline.configuration import Config
 from pipeline.data.batches import pad
 from pipeline.data.subwords import BOS, EOS, PAD, Tokenizer
 from pipeline.decoding.choosing import Choose, Drawn, likeliest
-from pipeline.decoding.compiled import compiled
 from pipeline.decoding.ensemble import Ensemble, load_others
+from pipeline.decoding.live_search import LiveSearch
 from pipeline.decoding.phrases import LONGEST
 from pipeline.decoding.search import NEVER, Found, Search
-from pipeline.decoding.search_model import search_translations
 from pipeline.decoding.weights import load_model
 from pipeline.support.run_directory import RunDirectory
 
@@ -87,7 +86,7 @@ class Translator:
         self._batch_sentences = batch_sentences
         self._pad_multiple = pad_multiple
         self._options: dict[str, Any] = {"choose": choose, "with_attention": with_attention}
-        self._searches: dict[tuple[int, bool], Callable[..., Found]] = {}
+        self._searches: dict[tuple[int, bool], LiveSearch] = {}
 
     @classmethod
     def load(cls, run: RunDirectory, config: Config, *others: RunDirectory, with_attention: bool = False) -> Translator:
@@ -161,16 +160,15 @@ class Translator:
             phrases: of each the phrases of at most `LONGEST` ids that its translation must contain.
             beam_size: another than that of the search.
         """
-        options = {}
+        prefix_ids = None
         if begun is not None:
-            prefixes = pad(begun, self._pad_multiple)
-            options["begun"] = np.where(prefixes == EOS, PAD, prefixes)
-        if phrases is not None and any(phrases):
-            options["phrases"] = _padded_phrases(phrases, self.search.max_tokens)
-        found = self._search(beam_size or self.search.beam_size, "phrases" in options)(source_ids, **options)
-        return Found(*(None if part is None else np.asarray(part) for part in found))
+            prefix_ids = pad(begun, self._pad_multiple)
+            prefix_ids[prefix_ids == EOS] = PAD
+        phrase_ids = _padded_phrases(phrases, self.search.max_tokens) if phrases is not None and any(phrases) else None
+        searching = self._searching(beam_size or self.search.beam_size, phrase_ids is not None)
+        return searching(source_ids, prefix_ids, phrase_ids)
 
-    def _search(self, beam_size: int, with_phrases: bool) -> Callable[..., Found]:
+    def _searching(self, beam_size: int, with_phrases: bool) -> LiveSearch:
         """The compiled search with so many hypotheses.
 
         With phrases there is no length penalty: divided by the length, a translation would win that has said it all in the model's own
@@ -179,11 +177,7 @@ class Translator:
         if (beam_size, with_phrases) not in self._searches:
             alpha = 0.0 if with_phrases else self.search.length_penalty
             search = dataclasses.replace(self.search, beam_size=beam_size, length_penalty=alpha)
-
-            def run(source_ids: Any, begun: Any = None, phrases: Any = None) -> Found:
-                return search_translations(self.model, source_ids, search, begun, phrases, **self._options)
-
-            self._searches[beam_size, with_phrases] = compiled(run)
+            self._searches[beam_size, with_phrases] = LiveSearch(self.model, search, **self._options)
         return self._searches[beam_size, with_phrases]
 
     def _width(self, phrases: Sequence[Sequence[int]]) -> int:

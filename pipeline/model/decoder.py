@@ -6,8 +6,7 @@ asked, or into the next step's input (`decoder_orders.py`).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import keras
 from keras import ops
@@ -21,8 +20,7 @@ from pipeline.model.recurrent import Recurrent
 Tensor = Any
 
 
-@dataclass(frozen=True)
-class Encoded:
+class Encoded(NamedTuple):
     """What decoding needs to know of a batch of source sentences, computed once.
 
     Attributes:

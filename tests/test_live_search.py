@@ -1,0 +1,100 @@
+"""Searching in stages finds what searching in one go finds, whatever the options."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+from test_beam_search import CLOSE
+
+from pipeline.configuration.schema_model import Model
+from pipeline.decoding.ensemble import Ensemble
+from pipeline.decoding.live_search import LiveSearch
+from pipeline.decoding.phrases import LONGEST
+from pipeline.decoding.search import Search
+from pipeline.decoding.search_model import search_translations
+from pipeline.model.build import build_model
+
+V, EOS = 30, 3
+SMALL: dict[str, Any] = {"embedding_size": 8, "encoder": {"units": 4}, "attention": {"units": 6}, "decoder": {"units": 8}}
+
+
+def model_of(seed: int = 1, **changes: Any) -> keras.Model:
+    keras.utils.set_random_seed(seed)
+    model = build_model(Model.model_validate({**SMALL, **changes}), V, V)
+    # Some translations end soon and some late, or there would be nothing to go on without.
+    bias = np.zeros(V, "float32")
+    bias[EOS] = 1.0
+    model.output_bias.assign(bias)
+    for weight in model.trainable_weights:
+        if "kernel" in weight.name:
+            weight.assign(3.0 * weight)
+    return model
+
+
+def sources(number: int = 20) -> np.ndarray:
+    generator = np.random.default_rng(1)
+    ids = np.zeros((number, 10), "int32")
+    for row in ids:
+        length = generator.integers(1, 10)
+        row[:length] = generator.integers(4, V, length)
+        row[length] = EOS
+    ids[:, 9] = np.where(ids[:, 9] > 0, EOS, 0)
+    return ids
+
+
+OPTIONS: list[dict[str, Any]] = [
+    {},
+    {"beam_size": 1},
+    {"best": 3},
+    {"coverage_penalty": 0.4, "min_length_ratio": 0.5},
+    {"no_repeat_ngram": 2, "max_length_ratio": 1.0},
+    {"slots": 6},
+]
+
+
+@pytest.mark.parametrize("options", OPTIONS, ids=str)
+def test_it_finds_the_same(options: dict[str, Any]) -> None:
+    model, search = model_of(), Search(**{"beam_size": 4, "max_tokens": 40, "length_penalty": 0.8, **options})
+    ids = sources()
+    expected = search_translations(model, ids, search, with_attention=True)
+    lengths = np.count_nonzero(expected.ids[:, 0], axis=1)
+    assert lengths.min() < 6 and lengths.max() > 12, "all of one length would prove nothing"
+    for number in (len(ids), 2):
+        found = LiveSearch(model, search, with_attention=True)(ids[:number])
+        np.testing.assert_array_equal(found.ids, expected.ids[:number])
+        np.testing.assert_array_equal(found.aligned, expected.aligned[:number])
+        np.testing.assert_allclose(found.scores, expected.scores[:number], **CLOSE)
+        np.testing.assert_allclose(found.attention, expected.attention[:number], **CLOSE)
+
+
+def test_with_beginnings_and_phrases() -> None:
+    model, search, ids = model_of(), Search(8, 40, 0.0), sources()
+    prefixes = np.where(np.arange(20)[:, None] % 2, [[7, 8, 9]], 0).astype("int32")
+    phrases = np.zeros((20, 2, LONGEST), "int32")
+    phrases[::3, 0, :2] = [11, 12]
+    phrases[::4, 1, :1] = [13]
+    expected = search_translations(model, ids, search, prefixes, phrases)
+    found = LiveSearch(model, search)(ids, prefixes, phrases)
+    np.testing.assert_array_equal(found.ids, expected.ids)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"attention": {"units": 6, "coverage": True}},
+        {"encoder": {"cell": "lstm", "units": 4}, "decoder": {"cell": "lstm", "units": 8}},
+        {"encoder": {"kind": "self_attention", "units": 8, "heads": 2}},
+    ],
+    ids=str,
+)
+def test_of_any_architecture(changes: dict[str, Any]) -> None:
+    model, search, ids = model_of(**changes), Search(3, 30, 0.8), sources()
+    np.testing.assert_array_equal(LiveSearch(model, search)(ids).ids, search_translations(model, ids, search).ids)
+
+
+def test_of_an_ensemble() -> None:
+    model, search, ids = Ensemble([model_of(1), model_of(2)]), Search(3, 30, 0.8), sources()
+    np.testing.assert_array_equal(LiveSearch(model, search)(ids).ids, search_translations(model, ids, search).ids)
