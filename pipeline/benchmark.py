@@ -1,11 +1,11 @@
-"""Measures speed and memory on this machine: python -m pipeline.benchmark train CONFIG | prepare"""
+"""Measures speed and memory on this machine: python -m pipeline.benchmark train CONFIG | translate --run RUN | prepare"""
 
 from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
 
-from pipeline.support.console import add_config_arguments, config_and_run, guarded, say
+from pipeline.support.console import add_config_arguments, add_run_arguments, config_and_run, guarded, say
 from pipeline.support.quiet import import_keras
 
 
@@ -18,10 +18,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     train.add_argument("--updates", type=int, default=60, help="updates a round (default: 60)")
     train.add_argument("--rounds", type=int, default=3, help="rounds of each precision, in turns (default: 3)")
     train.add_argument("--precision", action="append", choices=["float32", "bfloat16"], help="default: both")
+    translate = commands.add_parser("translate", help="sentences a second of the test split, and milliseconds of one, by each engine")
+    add_run_arguments(translate)
+    translate.add_argument("--beam", type=int, action="append", help="of the model's search, as often as needed (default: 1 and 5)")
+    translate.add_argument("--sentences", type=int, default=1000, help="translated at once (default: the first 1000)")
+    translate.add_argument("--length", type=int, default=15, help="pieces of the sentences that are translated alone (default: 15)")
+    translate.add_argument("--rounds", type=int, default=3, help="of each engine, in turns (default: 3)")
     prepare = commands.add_parser("prepare", help="seconds and peak memory of cleaning and splitting synthetic corpora")
     prepare.add_argument("--lines", type=int, action="append", help="size of a corpus, as often as needed (default: 100000 and 2000000)")
     options = parser.parse_args(arguments)
-    return guarded(lambda: _train(options) if options.what == "train" else _prepare(options.lines or [100_000, 2_000_000]))
+    chosen = {"train": _train, "translate": _translate, "prepare": _prepare}[options.what]
+    return guarded(lambda: chosen(options))
 
 
 def _train(options: argparse.Namespace) -> int:
@@ -44,11 +51,28 @@ def _train(options: argparse.Namespace) -> int:
     return 0
 
 
-def _prepare(lines: list[int]) -> int:
+def _translate(options: argparse.Namespace) -> int:
+    config, run = config_and_run(options)
+    import_keras()
+    from pipeline.benchmarks.translating import exported_precisions, measure
+
+    say(f"translating {options.sentences:,} sentences {options.rounds + 1} times with each engine, and 50 one at a time ...")
+    beams = options.beam or [1, 5]
+    rows = measure(config, run, beams, options.sentences, options.length, options.rounds, exported_precisions(run))
+    print(f"{'engine':16} {'beam':>5} {'sentences/s':>12} {'target tokens/s':>16} {'ms a sentence':>14} {'95 % below':>11} {'BLEU':>7}")
+    for one in rows:
+        print(
+            f"{one.engine:16} {one.beam_size:>5} {one.sentences_per_second:>12,.0f} {one.tokens_per_second:>16,.0f} "
+            f"{one.milliseconds:>14.1f} {one.slowest:>11.1f} {one.bleu:>7.2f}"
+        )
+    return 0
+
+
+def _prepare(options: argparse.Namespace) -> int:
     from pipeline.benchmarks.prepare import measure
 
     print(f"{'lines':>12} {'seconds':>9} {'peak MB':>9}")
-    for one in measure(lines):
+    for one in measure(options.lines or [100_000, 2_000_000]):
         print(f"{one['lines']:>12,} {one['seconds']:>9.1f} {one['peak_mb']:>9.1f}")
     return 0
 

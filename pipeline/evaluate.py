@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline.configuration import Config
-from pipeline.support.console import add_ensemble_argument, add_set_argument, config_and_run, guarded, say
+from pipeline.support.console import add_engine_argument, add_ensemble_argument, add_set_argument, config_and_run, guarded, say
 from pipeline.support.errors import UserError
 from pipeline.support.files import read_json, sha256, write_json, write_text
 from pipeline.support.run_directory import SPLITS, RunDirectory
@@ -29,9 +29,10 @@ def run_stage(config: Config, run: RunDirectory) -> None:
     """
     from pipeline.data.subwords import Tokenizer
     from pipeline.decoding.evaluation import SCHEMA_VERSION, evaluate_splits, write_hypotheses
+    from pipeline.exporters.engines import load_translator
     from pipeline.scoring.page import evaluation_page
 
-    results = evaluate_splits(config, run)
+    results = evaluate_splits(config, run, lambda: load_translator(run, config))
     made_with = {
         "decoding": config.decoding.model_dump(),
         "weights": sha256(run.best_weights),
@@ -110,6 +111,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     if wrong := _misfit(options):
         parser.error(wrong)
+    if options.engine is not None:
+        options.overrides.append(f"decoding.engine={options.engine}")
     if options.tokenized_bleu:
         options.overrides.append("evaluation.tokenized_bleu=true")
     if options.split:
@@ -123,10 +126,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         others = [RunDirectory.existing(other) for other in options.ensemble]
         if options.source is not None:
             _translate_and_score(config, run, others, options)
-        elif others:
+        elif others or options.engine is not None:
             from pipeline.decoding.evaluation import evaluate_splits
+            from pipeline.exporters.engines import load_translator
 
-            show(evaluate_splits(config, run, *others), config)
+            show(evaluate_splits(config, run, lambda: load_translator(run, config, *others)), config)
         elif options.against:
             _compare_runs(config, run, options)
         else:
@@ -146,6 +150,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--run", metavar="RUN", help="folder of a run, such as artifacts/quickstart")
     add_set_argument(parser)
     add_ensemble_argument(parser, "; the scores are shown, not stored")
+    add_engine_argument(parser)
     parser.add_argument(
         "--against",
         nargs="+",
@@ -234,7 +239,7 @@ def _compare_runs(config: Config, run: RunDirectory, options: argparse.Namespace
 def _translate_and_score(config: Config, run: RunDirectory, others: list[RunDirectory], options: argparse.Namespace) -> None:
     from pipeline.data.sources.lines import read_lines
     from pipeline.decoding.evaluation import evaluate_test_set, word_counts_of
-    from pipeline.decoding.text_stream import TextTranslator
+    from pipeline.exporters.engines import load_translator
     from pipeline.scoring.systems import TestSet
 
     sources, references = (list(read_lines(path, remedy=_REMEDY)) for path in (options.source, options.references))
@@ -243,7 +248,7 @@ def _translate_and_score(config: Config, run: RunDirectory, others: list[RunDire
     if not sources:
         raise UserError(f"{options.source}: is empty; there is nothing to score.")
     test = TestSet(sources, references, (), config.data.source_language, config.data.target_language)
-    result = evaluate_test_set(TextTranslator.load(run, config, *others), test, config, word_counts_of(run))
+    result = evaluate_test_set(load_translator(run, config, *others), test, config, word_counts_of(run))
     show({options.source.name: result}, config)
 
 

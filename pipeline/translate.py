@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, BinaryIO
 from pipeline.configuration import Config
 from pipeline.data.slots import TOO_MANY
 from pipeline.decoding.incoming import decode_line, read_batches
-from pipeline.support.console import add_ensemble_argument, add_run_arguments, config_and_run, guarded, say
+from pipeline.support.console import add_engine_argument, add_ensemble_argument, add_run_arguments, config_and_run, guarded, say
 from pipeline.support.errors import UserError
 from pipeline.support.files import replacing
 from pipeline.support.run_directory import RunDirectory
@@ -55,8 +55,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         help="terms and what they must become: lines of a source term, a tab, a target term; where the first stands in a line, the second "
         "will stand in its translation",
     )
+    add_engine_argument(parser)
     parser.add_argument("--beam", metavar="K", help="the same as --set decoding.beam_size=K; 1 is fastest")
     options = parser.parse_args(arguments)
+    if options.engine is not None:
+        options.overrides.append(f"decoding.engine={options.engine}")
     if options.beam is not None:
         options.overrides.append(f"decoding.beam_size={options.beam}")
     if options.best is not None:
@@ -93,9 +96,9 @@ def _probability(text: str) -> float:
 
 def load(run: RunDirectory, config: Config, *others: RunDirectory, glossary: Path | None = None) -> TextTranslator:
     """The translator of a run, or of it and `others`; its imports take seconds, so they wait until the options have been checked."""
-    from pipeline.decoding.text_stream import TextTranslator
+    from pipeline.exporters.engines import load_translator
 
-    return TextTranslator.load(run, config, *others, glossary=glossary)
+    return load_translator(run, config, *others, glossary=glossary)
 
 
 def translate_lines(

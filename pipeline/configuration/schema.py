@@ -109,6 +109,12 @@ class Decoding(Section):
         "copy", description="Characters that the vocabulary lacks, such as emoji: copied into the translation, or left to the model as ⁇."
     )
     sampling: Sampling | None = Field(None, description="Draw translations by lot, beam_size set aside; null = search for the likeliest.")
+    engine: Literal["keras", "litert"] = Field(
+        "keras", description="What translates: the model, or the run's exported .tflite file, which is faster on a CPU."
+    )
+    precision: Literal["float32", "float16", "int8"] | None = Field(
+        None, description="Of engine litert: which of the .tflite files; null = the smallest there is."
+    )
     batch_sentences: PositiveInt = Field(64, description="Sentences decoded at once.")
 
 

@@ -25,7 +25,7 @@ import csv
 import re
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -71,11 +71,15 @@ class Evaluated:
     seconds: float
 
 
-def evaluate_splits(config: Config, run: RunDirectory, *others: RunDirectory) -> dict[str, Evaluated]:
-    """Translates the splits of config.evaluation, with `others` as an ensemble, and scores them.
+def evaluate_splits(config: Config, run: RunDirectory, load: Callable[[], TextTranslator]) -> dict[str, Evaluated]:
+    """Translates the splits of config.evaluation, and scores them.
+
+    Args:
+        config, run: of the splits.
+        load: gives what translates; called when all is known to be there that is needed for the scores.
 
     Raises:
-        UserError: a run is not trained, or they do not go together; a split is empty; or see `judge`.
+        UserError: a split is empty; or see `judge`.
     """
     if config.evaluation.tokenized_bleu:
         check_sacremoses()
@@ -83,7 +87,7 @@ def evaluate_splits(config: Config, run: RunDirectory, *others: RunDirectory) ->
     for split, test in tests.items():
         if not test.sources:
             raise UserError(f"{run.split(split)}: the split has no sentences to evaluate. Raise data.{split}, or leave it out.")
-    translator = TextTranslator.load(run, config, *others)
+    translator = load()
     word_counts = word_counts_of(run)
     return {split: evaluate_test_set(translator, test, config, word_counts, f"translating {split}") for split, test in tests.items()}
 

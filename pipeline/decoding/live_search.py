@@ -73,7 +73,10 @@ class LiveSearch:
         self._options: dict[str, Any] = {"choose": choose, "with_attention": with_attention}
         # JAX compiles each size of a batch anew, which takes longer than the work that is saved.
         self._in_stages = keras.backend.backend() != "jax"
-        self._whole, self._begun, self._advanced = compiled(self._search_all), compiled(self._begin), compiled(self._advance)
+        # Functions of their own: TensorFlow counts how often a method is traced over all objects, and warns.
+        self._whole = compiled(lambda *inputs: self._search_all(*inputs))
+        self._begun = compiled(lambda *inputs: self._begin(*inputs))
+        self._advanced = compiled(lambda *inputs: self._advance(*inputs))
         self._chosen = compiled(lambda batch, sentences: batch.of(sentences))
 
     def __call__(

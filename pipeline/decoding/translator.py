@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import keras
@@ -19,6 +18,7 @@ from pipeline.decoding.ensemble import Ensemble, load_others
 from pipeline.decoding.live_search import LiveSearch
 from pipeline.decoding.phrases import LONGEST
 from pipeline.decoding.search import NEVER, Found, Search
+from pipeline.decoding.translation import NOTHING, Translation
 from pipeline.decoding.weights import load_model
 from pipeline.support.run_directory import RunDirectory
 
@@ -26,35 +26,8 @@ if TYPE_CHECKING:
     from pipeline.model.seq2seq import Seq2Seq
 
 
-@dataclass(frozen=True)
-class Translation:
-    """A translated sentence.
-
-    Attributes:
-        text: the translation.
-        score: what it was chosen by; see `Search`.
-        ids: its tokens, without EOS.
-        complete: whether it ended by itself, within the limit of tokens.
-        log_prob: natural log of its probability.
-        tokens, source_tokens: of the translation and of the source, EOS counted.
-        coverage: mean over the source's tokens of the attention each has had, at most 1 of each; None where that was not kept.
-    """
-
-    text: str
-    score: float
-    ids: list[int]
-    complete: bool
-    log_prob: float = 0.0
-    tokens: int = 0
-    source_tokens: int = 0
-    coverage: float | None = None
-
-
 # The beam of a sentence that must contain phrases, at most.
 _WIDEST = 32
-
-NOTHING = Translation("", 0.0, [], complete=True)
-"""The translation of an empty sentence."""
 
 
 class Translator:

@@ -83,7 +83,7 @@ def phone_answers(phone: PhoneTranslator, sentences: Sentences) -> Answers:
     for text in sentences.texts:
         source_ids, kept = phone.encode(text)
         start = time.perf_counter()
-        found, score = phone.translate_ids(source_ids)
+        found, score, _ = phone.translate_ids(source_ids)
         milliseconds.append(1000 * (time.perf_counter() - start))
         ids.append(found)
         texts.append(phone.decode(found, kept))

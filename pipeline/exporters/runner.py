@@ -56,6 +56,12 @@ class PhoneTranslator:
         precision: which of its files; default: the smallest.
         threads: of the interpreter.
 
+    Attributes:
+        details: what stands in translator.json.
+        precision: of the file.
+        limit: longest sentence in pieces.
+        slots: of placeholders.
+
     Raises:
         UserError: a file is missing, damaged or not the one that translator.json names.
     """
@@ -66,7 +72,7 @@ class PhoneTranslator:
         self.precision = precision or next((name for name in SMALLEST_FIRST if name in files), "")
         if self.precision not in files:
             raise UserError(f"{folder / DETAILS}: has no {self.precision or 'model'}; it has: {', '.join(files) or 'none'}.")
-        self._limit: int = self.details["max_source_tokens"]
+        self.limit: int = self.details["max_source_tokens"]
         self._pad, self._eos = self.details["ids"]["pad"], self.details["ids"]["eos"]
         self._source = _subwords(folder, self.details["source_subwords"])
         self._target = _subwords(folder, self.details["target_subwords"])
@@ -82,24 +88,25 @@ class PhoneTranslator:
     def translate(self, text: str) -> str:
         """The translation of a text of any length, on one line; empty for an empty or blank one."""
         text = clean(text, **self.details["cleaning"])
-        segments = split_line(text, self._limit, self._count, self.slots.compiled)
+        segments = split_line(text, self.limit, self._count, self.slots.compiled)
         return join_translations(segments, [self._translate_sentence(_RUN_OF_SPACES.sub(" ", segment).strip()) for segment in segments])
 
-    def translate_ids(self, source_ids: Sequence[int]) -> tuple[list[int], float]:
+    def translate_ids(self, source_ids: Sequence[int]) -> tuple[list[int], float, bool]:
         """The search on ids.
 
         Args:
             source_ids: of one sentence without EOS, 1 to max_source_tokens of them.
 
         Returns:
-            ids of the translation without EOS; its score, see `pipeline.decoding.search.Search`.
+            ids of the translation without EOS; its score, see `pipeline.decoding.search.Search`; whether it ended by itself.
         """
-        if not 0 < len(source_ids) <= self._limit:
-            raise ValueError(f"Expected 1 to {self._limit} ids. Received: {len(source_ids)}")
-        padded = np.full((1, self._limit + 1), self._pad, dtype=np.int32)
+        if not 0 < len(source_ids) <= self.limit:
+            raise ValueError(f"Expected 1 to {self.limit} ids. Received: {len(source_ids)}")
+        padded = np.full((1, self.limit + 1), self._pad, dtype=np.int32)
         padded[0, : len(source_ids) + 1] = [*source_ids, self._eos]
         found = self._search(source_ids=padded, length=np.array([len(source_ids) + 1], dtype=np.int32))
-        return [token for token in found["ids"][0].tolist() if token not in (self._pad, self._eos)], float(found["score"][0])
+        ids = found["ids"][0].tolist()
+        return [token for token in ids if token not in (self._pad, self._eos)], float(found["score"][0]), self._eos in ids
 
     def encode(self, sentence: str) -> tuple[list[int], dict[str, str]]:
         """The ids of a sentence, without EOS, and what stands in its slots."""
@@ -112,14 +119,14 @@ class PhoneTranslator:
 
     def _count(self, text: str) -> int:
         """Pieces of a text; too many where it has more placeholders than there are slots."""
-        return len(self.encode(text)[0]) if self.slots.fits(text) else self._limit + 1
+        return len(self.encode(text)[0]) if self.slots.fits(text) else self.limit + 1
 
     def _translate_sentence(self, sentence: str) -> str:
         source_ids, kept = self.encode(sentence)
         if not source_ids:
             return ""
         # Only a single character can have more pieces than the limit.
-        found, _ = self.translate_ids(source_ids[: self._limit])
+        found, _, _ = self.translate_ids(source_ids[: self.limit])
         return " ".join(self.decode(found, kept).splitlines())
 
 

@@ -80,6 +80,12 @@ def add_ensemble_argument(parser: argparse.ArgumentParser, note: str) -> None:
     parser.add_argument("--ensemble", nargs="+", action="extend", default=[], metavar="RUN", help=about)
 
 
+def add_engine_argument(parser: argparse.ArgumentParser) -> None:
+    """--engine."""
+    about = "litert: translate with the run's exported .tflite file; the same as --set decoding.engine=litert"
+    parser.add_argument("--engine", choices=["keras", "litert"], help=about)
+
+
 def config_and_run(options: argparse.Namespace) -> tuple[Config, RunDirectory]:
     """What the options of `add_config_arguments` or `add_run_arguments` name."""
     if getattr(options, "run", None) is not None:

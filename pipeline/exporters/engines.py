@@ -1,0 +1,111 @@
+"""What translates for a command: the Keras model, or the run's exported .tflite file, one interpreter a core."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from queue import SimpleQueue
+from typing import TYPE_CHECKING
+
+from pipeline.configuration import Config
+from pipeline.data.subwords import UNK, Tokenizer
+from pipeline.decoding.text_stream import TextTranslator
+from pipeline.decoding.translation import NOTHING, Translation
+from pipeline.support.errors import UserError
+from pipeline.support.files import read_json, sha256
+from pipeline.support.quiet import quiet
+from pipeline.support.run_directory import RunDirectory
+
+if TYPE_CHECKING:
+    from pipeline.exporters.runner import PhoneTranslator
+
+
+def load_translator(run: RunDirectory, config: Config, *others: RunDirectory, glossary: Path | None = None) -> TextTranslator:
+    """The translator of a run by the engine that `config.decoding.engine` names; see `TextTranslator.load`.
+
+    Raises:
+        UserError: see there; or the run is not exported, or its .tflite file cannot do what is asked for.
+    """
+    if config.decoding.engine == "keras":
+        options = {} if glossary is None else {"glossary": glossary}
+        return TextTranslator.load(run, config, *others, **options)
+    if others:
+        raise UserError("decoding.engine: litert translates with one model; leave --ensemble out, or set it to keras.")
+    if glossary is not None:
+        raise UserError("decoding.engine: a .tflite file knows no glossary; set it to keras.")
+    tokenizer = Tokenizer.load(run.tokenizer)
+    report = read_json(run.export_report) if run.export_report.is_file() else {}
+    if report and report.get("weights") != sha256(run.best_weights):
+        raise UserError(
+            f"{run.export}: was made from other weights than the run's. Export again: python -m pipeline.export --run {run.root}"
+        )
+    engine = LiteRTEngine(run.tflite, config.decoding.precision)
+    wanted = config.decoding.model_dump(include=set(engine.search)) | {"best": 1}
+    wanted["slots"] = tokenizer.slots.size if config.decoding.keep_placeholders else 0
+    if differing := [
+        f"{key} {engine.search.get(key)} instead of {value}" for key, value in wanted.items() if engine.search.get(key) != value
+    ]:
+        raise UserError(
+            f"{run.export}: its .tflite files search with {', '.join(differing)}. Export again with these settings "
+            "(the beam is export.beam_size), or change section decoding."
+        )
+    if config.decoding.best > 1 or config.decoding.sampling is not None:
+        raise UserError("decoding.engine: a .tflite file gives the likeliest translation alone; decoding.best and .sampling need keras.")
+    return TextTranslator(engine, tokenizer.count, config.model.max_tokens, tokenizer.slots, config.data.cleaning)
+
+
+class LiteRTEngine:
+    """Translates sentences with a .tflite file; a `pipeline.decoding.text_stream.SentenceTranslator`.
+
+    Args:
+        folder: `export/tflite/` of a run.
+        precision: which of its files; None = the smallest.
+        threads: interpreters at work side by side, each on a thread of its own; None = one for each core.
+
+    Raises:
+        UserError: see `PhoneTranslator`.
+    """
+
+    def __init__(self, folder: Path, precision: str | None = None, threads: int | None = None) -> None:
+        from pipeline.exporters.runner import PhoneTranslator
+
+        number = threads or len(os.sched_getaffinity(0))
+        self._phones: SimpleQueue[PhoneTranslator] = SimpleQueue()
+        with quiet():
+            for _ in range(number):
+                phone = PhoneTranslator(folder, precision)
+                phone.translate_ids([UNK])  # what the interpreter has to say, it says now
+                self._phones.put(phone)
+        self.precision, self.search = phone.precision, phone.details["search"]
+        self._pool = ThreadPoolExecutor(number)
+
+    def alternatives(
+        self, lines: Sequence[str], begun: Sequence[str] | None = None, terms: Sequence[Sequence[str]] | None = None
+    ) -> list[list[Translation]]:
+        """The likeliest translation of each sentence.
+
+        Raises:
+            UserError: beginnings or terms are asked for.
+        """
+        if begun is not None or terms is not None:
+            raise UserError("decoding.engine: a .tflite file cannot go on with what is begun, and knows no glossary; set it to keras.")
+        # The longest first: at the end there are only short ones left to wait for.
+        order = sorted(range(len(lines)), key=lambda index: -len(lines[index]))
+        found = dict(zip(order, self._pool.map(self._translate, [lines[index] for index in order]), strict=True))
+        return [[found[index]] for index in range(len(lines))]
+
+    def _translate(self, sentence: str) -> Translation:
+        phone = self._phones.get()  # one cannot be used by two
+        try:
+            source_ids, kept = phone.encode(sentence)
+            if not source_ids:
+                return NOTHING
+            ids, score, complete = phone.translate_ids(source_ids[: phone.limit])
+            text = phone.decode(ids, kept)
+        finally:
+            self._phones.put(phone)
+        tokens = len(ids) + complete
+        log_prob = score * ((5.0 + tokens) / 6.0) ** self.search["length_penalty"]
+        return Translation(text, score, ids, complete, log_prob, tokens, source_tokens=len(source_ids) + 1)
