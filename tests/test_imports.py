@@ -26,7 +26,7 @@ MAY_IMPORT = {
     "training": BASE | {"data", "model", "decoding", "scoring"},
     "exporters": BASE | {"data", "model", "decoding", "training", "scoring"},
     "comparison": BASE,
-    "benchmarks": BASE | {"data", "model", "decoding", "training", "exporters"},
+    "benchmarks": BASE | {"data", "model", "decoding", "training", "exporters", "scoring"},
 }
 
 # Where TensorFlow itself is meant, not Keras: all of exporters/, and these files.
