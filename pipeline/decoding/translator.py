@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     from pipeline.model.seq2seq import Seq2Seq
 
 
+# Source pieces of a batch, EOS and padding counted: what attention and state take is in proportion.
+_MOST_TOKENS = 4096
+
 # The beam of a sentence that must contain phrases, at most.
 _WIDEST = 32
 
@@ -107,8 +110,7 @@ class Translator:
         order = sorted((index for index, ids in enumerate(encoded) if ids), key=lambda index: (widths[index], len(encoded[index])))
         while order:
             width = widths[order[0]]
-            most = max(1, self._batch_sentences * self.search.beam_size // width)
-            chosen = [index for index in order[:most] if widths[index] == width]
+            chosen = self._next_batch([index for index in order[: self._batch_sentences] if widths[index] == width], encoded, width)
             order = order[len(chosen) :]
             source_ids = pad([encoded[index] for index in chosen], self._pad_multiple)
             of_prefixes = None if prefixes is None else [prefixes[index] for index in chosen]
@@ -152,6 +154,13 @@ class Translator:
             search = dataclasses.replace(self.search, beam_size=beam_size, length_penalty=alpha)
             self._searches[beam_size, with_phrases] = LiveSearch(self.model, search, **self._options)
         return self._searches[beam_size, with_phrases]
+
+    def _next_batch(self, order: list[int], encoded: list[list[int]], width: int) -> list[int]:
+        """The first of `order`, of rising length, that may be decoded together with beams of this width."""
+        share = width / self.search.beam_size  # a wider beam takes the room of more sentences
+        most = max(1, int(self._batch_sentences / share))
+        fitting = [place for place, index in enumerate(order[:most], start=1) if place * (len(encoded[index]) + 1) * share <= _MOST_TOKENS]
+        return order[: max(fitting, default=1)]
 
     def _width(self, phrases: Sequence[Sequence[int]]) -> int:
         """The beam for a sentence with these phrases: each number of met tokens wants a few hypotheses of its own; of few widths."""
