@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -77,7 +78,7 @@ def compare(test: TestSet, systems: dict[str, list[str]], title: str, page: Path
     from pipeline.scoring.page import evaluation_page
     from pipeline.scoring.systems import judge, part_tables, score_table
 
-    judged = judge(test, systems, None if run is None else word_counts_of(run), options.tokenized_bleu)
+    judged = judge(test, systems, None if run is None else word_counts_of(run), options.tokenized_bleu, comet=options.comet)
     print("\n".join([*score_table(judged), *part_tables(judged)]))
     if page is not None:
         write_text(page, evaluation_page(title, test, judged))
@@ -115,6 +116,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         options.overrides.append(f"decoding.engine={options.engine}")
     if options.tokenized_bleu:
         options.overrides.append("evaluation.tokenized_bleu=true")
+    if options.comet is not None:
+        options.overrides.append(f"evaluation.comet={json.dumps(options.comet)}")
     if options.split:
         options.overrides.append(f"evaluation.splits=[{', '.join(dict.fromkeys(options.split))}]")
 
@@ -163,6 +166,9 @@ def _parser() -> argparse.ArgumentParser:
         "--tokenized-bleu",
         action="store_true",
         help="also BLEU of lower-cased, Moses-tokenised text; the same as --set evaluation.tokenized_bleu=true",
+    )
+    parser.add_argument(
+        "--comet", metavar="COMMAND", help="also COMET, by this command, such as 'comet/bin/comet-score --gpus 0'; needs --source or a run"
     )
     parser.add_argument("--split", action="append", choices=SPLITS, help="a split of the run, as often as needed (default: the config's)")
     parser.add_argument("--source", type=Path, metavar="FILE", help="text for the run to translate, a sentence a line")

@@ -127,6 +127,11 @@ class Evaluation(Section):
         False,
         description="Also BLEU of lower-cased, Moses-tokenised text, as papers on Multi30k report it (needs: pip install sacremoses).",
     )
+    comet: str | None = Field(
+        None,
+        description="Also COMET, by this command: comet-score of the package unbabel-comet, which needs an environment of its own, with "
+        "its options (pipeline/scoring/comet.py).",
+    )
 
 
 class Export(Section):

@@ -4,8 +4,8 @@ Schema of evaluation.json, version 4:
     schema_version, source_language, target_language
     splits: {split: {
         sentences, length_ratio
-        bleu, bleu_interval, bleu_signature; the same of chrf (chrF++), ter and, with evaluation.tokenized_bleu, tokenized_bleu:
-            see pipeline.scoring.metrics.Scores; an interval is 95 %, a value plus or minus this
+        bleu, bleu_interval, bleu_signature; the same of chrf (chrF++), ter and, with evaluation.tokenized_bleu and .comet, tokenized_bleu
+            and comet: see pipeline.scoring.metrics.Scores; an interval is 95 %, a value plus or minus this
         bleu_by_tag: {tag: {sentences, bleu}}       where the split has several tags, else empty
         bleu_by_length: {"1-10": {sentences, bleu}} by words of the source: 1-10, 11-15, 16-20, 21-30, 31+, those that there are
         bleu_by_rarity: {"0": {sentences, bleu}}    by occurrences of its rarest word in training: 0, 1-5, 6-20, 21-100, 101+
@@ -35,6 +35,7 @@ from pipeline.data.progress import Progress
 from pipeline.data.slots import Slots
 from pipeline.decoding.text_stream import Line, TextTranslator
 from pipeline.scoring.breakdowns import count_words, rank_correlation
+from pipeline.scoring.comet import check_command
 from pipeline.scoring.metrics import sentence_scores
 from pipeline.scoring.moses import check_sacremoses
 from pipeline.scoring.systems import Judged, TestSet, judge, sample_indices
@@ -83,6 +84,8 @@ def evaluate_splits(config: Config, run: RunDirectory, load: Callable[[], TextTr
     """
     if config.evaluation.tokenized_bleu:
         check_sacremoses()
+    if config.evaluation.comet is not None:
+        check_command(config.evaluation.comet)
     tests = {str(split): test_set_of(run, split, config) for split in config.evaluation.splits}
     for split, test in tests.items():
         if not test.sources:
@@ -101,6 +104,7 @@ def evaluate_test_set(
         test,
         word_counts=word_counts,
         tokenized=config.evaluation.tokenized_bleu,
+        comet=config.evaluation.comet,
         batch_sentences=config.decoding.batch_sentences,
         label=label,
     )
@@ -127,6 +131,7 @@ def evaluate(
     *,
     word_counts: Mapping[str, int] | None = None,
     tokenized: bool = False,
+    comet: str | None = None,
     batch_sentences: int = 64,
     label: str = "translating",
 ) -> Evaluated:
@@ -135,7 +140,7 @@ def evaluate(
     Args:
         translator: of lines of any length.
         test: the sentences.
-        word_counts, tokenized: see `judge`.
+        word_counts, tokenized, comet: see `judge`.
         batch_sentences: sentences decoded at once; progress moves by some such batches.
         label: what progress is called.
 
@@ -160,7 +165,7 @@ def evaluate(
             progress.advance(len(chunk))
     seconds = time.monotonic() - start
     hypotheses, confidences = [line.text for line in lines], [line.confidence for line in lines]
-    judged = judge(test, {"": hypotheses}, word_counts, tokenized, {"": confidences})[""]
+    judged = judge(test, {"": hypotheses}, word_counts, tokenized, {"": confidences}, comet)[""]
     correlation = rank_correlation(confidences, sentence_scores(hypotheses, test.references))
     return Evaluated(test, judged, correlation, placeholders_intact(translator.slots, test.sources, hypotheses), segmented, seconds)
 

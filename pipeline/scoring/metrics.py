@@ -14,6 +14,7 @@ from typing import Any
 from sacrebleu.metrics import BLEU, CHRF, TER
 from sacrebleu.significance import PairedTest
 
+from pipeline.scoring.comet import comet_scores, resampled
 from pipeline.scoring.moses import moses, signature_of_moses
 from pipeline.support.errors import UserError
 
@@ -49,6 +50,7 @@ class Scores:
         tokenized_bleu: BLEU of lower-cased, normalised and tokenised text; None where it was not asked for. What papers on Multi30k
             (Elliott et al., 2016) report: its own lc.norm.tok files went through Moses' lowercase.perl, normalize-punctuation.perl and
             tokenizer.perl, in this order. Not to be compared with `bleu`, which counts case.
+        comet: 0 to 100 as a rule, higher is better; None where it was not asked for (`pipeline.scoring.comet`).
         length_ratio: tokens of the hypotheses for each token of the references; far below 1, BLEU is punished for brevity.
     """
 
@@ -58,17 +60,18 @@ class Scores:
     ter: Score
     length_ratio: float
     tokenized_bleu: Score | None = None
+    comet: Score | None = None
 
     @property
     def metrics(self) -> dict[str, Score]:
         """By the names that people know, those that there are."""
-        named = {"BLEU": self.bleu, "chrF++": self.chrf, "TER": self.ter, "BLEU tok": self.tokenized_bleu}
+        named = {"BLEU": self.bleu, "chrF++": self.chrf, "TER": self.ter, "BLEU tok": self.tokenized_bleu, "COMET": self.comet}
         return {name: score for name, score in named.items() if score is not None}
 
     def as_dict(self) -> dict[str, int | float | str]:
         """For JSON: of each metric `x` x, x_interval, x_signature and, beside a first system, x_p_value; rounded to 4 digits."""
         found: dict[str, int | float | str] = {"sentences": self.sentences, "length_ratio": round(self.length_ratio, 4)}
-        for name in ("bleu", "chrf", "ter", "tokenized_bleu"):
+        for name in ("bleu", "chrf", "ter", "tokenized_bleu", "comet"):
             score: Score | None = getattr(self, name)
             if score is None:
                 continue
@@ -84,7 +87,13 @@ def score(hypotheses: Sequence[str], references: Sequence[str], language: str = 
 
 
 def score_systems(
-    systems: Mapping[str, Sequence[str]], references: Sequence[str], language: str = "", *, tokenized: bool = False
+    systems: Mapping[str, Sequence[str]],
+    references: Sequence[str],
+    language: str = "",
+    *,
+    tokenized: bool = False,
+    comet: str | None = None,
+    sources: Sequence[str] = (),
 ) -> dict[str, Scores]:
     """Scores systems that translated the same sentences, each against the first.
 
@@ -93,9 +102,12 @@ def score_systems(
         references: of the sentences, one each.
         language: code of the target language, which decides about BLEU's tokenisation (see `bleu_tokenizer`).
         tokenized: give `Scores.tokenized_bleu` as well.
+        comet: give `Scores.comet` as well, by this command (`comet_scores`).
+        sources: of the sentences; COMET alone needs them.
 
     Raises:
-        UserError: there are none, or not as many references as hypotheses, or the package sacremoses is needed and not installed.
+        UserError: there are none, or not as many references as hypotheses, or the package sacremoses is needed and not installed; or see
+            `comet_scores`.
     """
     for hypotheses in systems.values():
         _check(hypotheses, references)
@@ -106,6 +118,9 @@ def score_systems(
         texts = {name: prepared(hypotheses) for name, hypotheses in systems.items()}
         rows = _paired(texts, prepared(references), {"tokenized_bleu": BLEU(tokenize="none", force=True)}, signature_of_moses(language))
         found = {name: found[name] | rows[name] for name in systems}
+    if comet is not None:
+        for name, one in _of_comet(comet, systems, sources, references).items():
+            found[name]["comet"] = one
     return {
         name: Scores(len(references), length_ratio=float(bleu.corpus_score(hypotheses, [references]).ratio), **found[name])
         for name, hypotheses in systems.items()
@@ -175,6 +190,16 @@ def _paired(
             p_value = 1.0 if result.p_value is not None and result.score == first else result.p_value
             found[name][metric] = Score(float(result.score), float(result.ci), p_value, signature)
     return found
+
+
+def _of_comet(command: str, systems: Mapping[str, Sequence[str]], sources: Sequence[str], references: Sequence[str]) -> dict[str, Score]:
+    found = comet_scores(command, systems, sources, references)
+    first = next(iter(found.values()))
+    scores = {}
+    for name, values in found.items():
+        interval, p_value = resampled(values, None if values is first else first, RESAMPLES)
+        scores[name] = Score(sum(values) / len(values), interval, p_value, command)
+    return scores
 
 
 def _check(hypotheses: Sequence[str], references: Sequence[str]) -> None:

@@ -67,6 +67,7 @@ def judge(
     word_counts: Mapping[str, int] | None = None,
     tokenized: bool = False,
     confidences: Mapping[str, Sequence[float]] | None = None,
+    comet: str | None = None,
 ) -> dict[str, Judged]:
     """Scores systems, each against the first.
 
@@ -74,13 +75,13 @@ def judge(
         test: what was translated.
         systems: name -> its translations.
         word_counts: how often each word of the source language was seen in training (`count_words`), if that is known.
-        tokenized: see `score_systems`.
+        tokenized, comet: see `score_systems`.
         confidences: name -> the confidence of each translation, of all systems, if they are known.
 
     Raises:
         UserError: see `score_systems`.
     """
-    scores = score_systems(systems, test.references, test.target_language, tokenized=tokenized)
+    scores = score_systems(systems, test.references, test.target_language, tokenized=tokenized, comet=comet, sources=test.sources)
 
     def judged(name: str, hypotheses: Sequence[str]) -> Judged:
         texts, language = (test.sources, hypotheses, test.references), test.target_language
