@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline.configuration import Config
+from pipeline.runtime.errors import UserError
 from pipeline.support.console import add_engine_argument, add_ensemble_argument, add_set_argument, config_and_run, guarded, say
-from pipeline.support.errors import UserError
 from pipeline.support.files import read_json, sha256, write_json, write_text
 from pipeline.support.run_directory import SPLITS, RunDirectory
 from pipeline.support.stages import perform

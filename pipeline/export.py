@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from pipeline.configuration import Config
+from pipeline.runtime.errors import UserError
 from pipeline.support.console import add_run_arguments, say
-from pipeline.support.errors import UserError
 from pipeline.support.files import replacing, write_json
 from pipeline.support.quiet import import_keras
 from pipeline.support.run_directory import RunDirectory

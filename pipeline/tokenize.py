@@ -11,16 +11,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline.configuration import Config
+from pipeline.runtime.errors import UserError
 from pipeline.support.console import say
-from pipeline.support.errors import UserError
 from pipeline.support.run_directory import RunDirectory
 from pipeline.support.stages import stage_main
 
 if TYPE_CHECKING:
     from datasets import Dataset
 
-    from pipeline.data.slots import Slots
     from pipeline.data.subwords import Subwords
+    from pipeline.runtime.slots import Slots
 
 LONGEST = 3
 _BATCH = 2000

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from pipeline.configuration import Config
+from pipeline.runtime.errors import UserError
 from pipeline.support.console import add_config_arguments, say
-from pipeline.support.errors import UserError
 from pipeline.support.quiet import import_keras
 from pipeline.support.run_directory import RunDirectory
 from pipeline.support.stages import stage_main

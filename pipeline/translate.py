@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from pipeline.configuration import Config
-from pipeline.data.slots import TOO_MANY
 from pipeline.decoding.incoming import decode_line, read_batches
+from pipeline.runtime.errors import UserError
+from pipeline.runtime.slots import TOO_MANY
 from pipeline.support.console import add_engine_argument, add_ensemble_argument, add_run_arguments, config_and_run, guarded, say
-from pipeline.support.errors import UserError
 from pipeline.support.files import replacing
 from pipeline.support.run_directory import RunDirectory
 

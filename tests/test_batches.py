@@ -11,8 +11,8 @@ from datasets import Dataset
 
 from pipeline.configuration import Config
 from pipeline.data.batches import EncodedPairs, encode_split, pad, plan_epoch
-from pipeline.data.slots import NO_SLOTS
 from pipeline.data.subwords import BOS, EOS, PAD
+from pipeline.runtime.slots import NO_SLOTS
 from pipeline.training.corpus import TrainingCorpus
 
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from pipeline import evaluate as command
+from pipeline.runtime.errors import UserError
 from pipeline.scoring.comet import comet_scores, resampled
-from pipeline.support.errors import UserError
 
 # Takes comet-score's options; a translation is the better the more words of the reference it has.
 SCRIPT = """

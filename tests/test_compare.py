@@ -23,8 +23,8 @@ from pipeline.comparison.plan import load_plan
 from pipeline.comparison.results import count_parameters
 from pipeline.comparison.stages import do_stages
 from pipeline.configuration import Config
+from pipeline.runtime.errors import UserError
 from pipeline.support import fingerprints
-from pipeline.support.errors import UserError
 from pipeline.support.files import write_json
 from pipeline.support.run_directory import RunDirectory
 

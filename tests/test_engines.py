@@ -14,7 +14,7 @@ from pipeline.configuration import Config
 from pipeline.data.corpus import load_split
 from pipeline.decoding.text_stream import TextTranslator
 from pipeline.exporters.engines import LiteRTEngine, load_translator
-from pipeline.support.errors import UserError
+from pipeline.runtime.errors import UserError
 from pipeline.support.run_directory import RunDirectory
 
 LITERT = ["decoding.engine=litert", "decoding.beam_size=3"]

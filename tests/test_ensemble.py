@@ -27,7 +27,7 @@ from pipeline.decoding.search_model import search_translations
 from pipeline.decoding.translator import Translator
 from pipeline.decoding.weights import keep_weights
 from pipeline.model.build import build_model
-from pipeline.support.errors import UserError
+from pipeline.runtime.errors import UserError
 from pipeline.support.run_directory import RunDirectory
 
 VOCABULARY = 12

@@ -20,7 +20,7 @@ from pipeline import export as command
 from pipeline.configuration import Config, parse_config
 from pipeline.data.subwords import EOS, Tokenizer
 from pipeline.decoding.text_stream import TextTranslator, clean_line
-from pipeline.support.errors import UserError
+from pipeline.runtime.errors import UserError
 from pipeline.support.files import read_json
 from pipeline.support.run_directory import RunDirectory
 
@@ -271,7 +271,7 @@ def test_a_saved_model_that_does_not_load_is_an_error(exported: Exported, tmp_pa
 
 
 def test_the_app_translates_as_the_command_does(exported: Exported, folder: Path) -> None:
-    from pipeline.exporters.runner import PhoneTranslator
+    from pipeline.runtime.translator import PhoneTranslator
 
     texts = [*ODD_TEXTS, "kalo mi ter. " * 12, "unselter" * 20]
     expected = TextTranslator.load(exported.run, searching(exported)).translate(texts)
@@ -281,25 +281,25 @@ def test_the_app_translates_as_the_command_does(exported: Exported, folder: Path
 
 @pytest.mark.parametrize("cleaning", ["{}", "{normalize: NFKC}", "{normalize: null, control_characters: false}"])
 def test_the_app_cleans_as_the_command_does(cleaning: str) -> None:
-    from pipeline.exporters.runner import clean
+    from pipeline.runtime.translator import clean
 
     rules = parse_config(f"name: toy\ndata: {{cleaning: {cleaning}}}\n", "test").data.cleaning
     for text in [*ODD_TEXTS, "half \ud800", "ﬁ１２", "  a \n\n b\r\n"]:
         assert clean(text, normalize=rules.normalize, control_characters=rules.control_characters) == clean_line(text, rules)
 
 
-def test_the_app_needs_no_tensorflow(folder: Path, root: Path) -> None:
+def test_the_app_is_the_folder_alone(folder: Path, tmp_path: Path) -> None:
     program = (
-        "import sys; from pipeline.exporters.runner import main; status = main(sys.argv[1:]); "
-        "heavy = {'tensorflow', 'keras', 'pydantic', 'datasets', 'jax', 'torch'} & set(sys.modules); print(status, sorted(heavy))"
+        "import sys; sys.path.insert(0, sys.argv[1] + '/python'); from pocketnmt_runtime.__main__ import main; status = main(sys.argv[1:]); "
+        "ours = {'pipeline', 'tensorflow', 'keras', 'pydantic', 'datasets', 'jax', 'torch'} & set(sys.modules); print(status, sorted(ours))"
     )
     result = subprocess.run(
-        [sys.executable, "-c", program, str(folder)],
+        [sys.executable, "-I", "-c", program, str(folder)],
         input="kalo\n\nm\udcfci\n",
         capture_output=True,
         text=True,
         errors="surrogateescape",
-        cwd=root,
+        cwd=tmp_path,
         timeout=60,
         check=False,
     )
@@ -312,7 +312,7 @@ def test_the_app_needs_no_tensorflow(folder: Path, root: Path) -> None:
 def test_the_app_says_what_is_wrong(
     folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    from pipeline.exporters.runner import main
+    from pipeline.runtime.__main__ import main
 
     monkeypatch.setattr(sys, "stdin", io.StringIO("kalo\n"))
     assert main([str(tmp_path / "nowhere")]) == 2
@@ -321,7 +321,7 @@ def test_the_app_says_what_is_wrong(
 
 
 def test_another_tokenizer_is_refused(folder: Path) -> None:
-    from pipeline.exporters.runner import PhoneTranslator
+    from pipeline.runtime.translator import PhoneTranslator
 
     model = next(folder.glob("*.model"))
     model.write_bytes(model.read_bytes() + b"\n\0")
@@ -330,7 +330,7 @@ def test_another_tokenizer_is_refused(folder: Path) -> None:
 
 
 def test_a_truncated_file_is_refused(folder: Path) -> None:
-    from pipeline.exporters.runner import PhoneTranslator
+    from pipeline.runtime.translator import PhoneTranslator
 
     path = folder / "int8.tflite"
     path.write_bytes(path.read_bytes()[:5000])
@@ -347,7 +347,7 @@ def test_a_truncated_file_is_refused(folder: Path) -> None:
 
 
 def test_a_folder_of_another_version_is_refused(folder: Path) -> None:
-    from pipeline.exporters.runner import PhoneTranslator
+    from pipeline.runtime.translator import PhoneTranslator
 
     describe(folder, lambda details: details["files"].pop("int8"))
     with pytest.raises(UserError, match=r"translator.json: has no int8; it has: float32, float16"):
@@ -382,18 +382,18 @@ def clean_export(quick: tuple[RunDirectory, Config]) -> Iterator[None]:
 
 @pytest.mark.usefixtures("clean_export")
 def test_float32_is_checked_even_if_it_is_not_kept(quick: tuple[RunDirectory, Config]) -> None:
-    from pipeline.exporters.runner import PhoneTranslator
+    from pipeline.runtime.translator import PhoneTranslator
 
     run, config = quick
     command.run_stage(config, run)
     assert list(read_json(run.export_report)["artefacts"]) == ["tflite/int8"]
-    assert sorted(path.name for path in run.tflite.iterdir()) == ["int8.tflite", "joint.model", "translator.json"]
+    assert sorted(path.name for path in run.tflite.iterdir()) == ["int8.tflite", "joint.model", "python", "translator.json"]
     assert PhoneTranslator(run.tflite).translate("kalo mi")
 
 
 @pytest.mark.usefixtures("clean_export")
 def test_other_ids_fail_the_export(quick: tuple[RunDirectory, Config], monkeypatch: pytest.MonkeyPatch) -> None:
-    from pipeline.exporters.runner import PhoneTranslator
+    from pipeline.runtime.translator import PhoneTranslator
 
     run, config = quick
     honest = PhoneTranslator.translate_ids

@@ -23,7 +23,7 @@ from pipeline.model.cells import CELLS
 from pipeline.model.decoder_orders import DECODERS
 from pipeline.model.initialization import KERNELS, RECURRENT
 from pipeline.model.seq2seq import Seq2Seq
-from pipeline.support.errors import UserError
+from pipeline.runtime.errors import UserError
 
 V = 13
 Settings = dict[str, Any]

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from pipeline import run as command
+from pipeline.runtime.errors import UserError
 from pipeline.support.console import guarded
-from pipeline.support.errors import UserError
 from pipeline.support.files import replacing, write_text
 from pipeline.support.quiet import quiet
 

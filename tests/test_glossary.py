@@ -12,7 +12,7 @@ from pipeline import train
 from pipeline.data.subwords import Tokenizer
 from pipeline.decoding.glossary import Glossary
 from pipeline.decoding.text_stream import TextTranslator
-from pipeline.support.errors import UserError
+from pipeline.runtime.errors import UserError
 from pipeline.support.run_directory import RunDirectory
 
 GLOSSARY = Glossary({"access token": "Zugangstoken", "token": "Token", "Hub": "Zentrale", "C++": "C++", "灯": "Licht", "a": "ein"})

@@ -15,7 +15,7 @@ from pipeline.configuration import parse_config
 from pipeline.data import corpus
 from pipeline.data.corpus import load_split, prepare_corpus
 from pipeline.data.splits import split_key, split_of
-from pipeline.support.errors import UserError
+from pipeline.runtime.errors import UserError
 from pipeline.support.run_directory import SPLITS, RunDirectory
 
 LETTERS = "abcdefghijklmnopqrst"

@@ -11,7 +11,7 @@ import pytest
 from toy_training import history, history_text, started, state, states, train_and_kill
 
 from pipeline import train
-from pipeline.support.errors import UserError
+from pipeline.runtime.errors import UserError
 from pipeline.support.run_directory import RunDirectory
 from pipeline.training.checkpoints import Checkpoints, Progress, Recent
 

@@ -14,9 +14,9 @@ import pytest
 
 from pipeline import run as command
 from pipeline.configuration import Config
+from pipeline.runtime.errors import UserError
 from pipeline.support import fingerprints
 from pipeline.support.console import add_run_arguments
-from pipeline.support.errors import UserError
 from pipeline.support.run_directory import RunDirectory
 from pipeline.support.stages import STAGES, perform, require, stage_main
 

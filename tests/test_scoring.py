@@ -14,11 +14,11 @@ from pipeline.configuration import parse_config
 from pipeline.data.tables import TableWriter
 from pipeline.decoding.evaluation import evaluate, read_hypotheses, write_hypotheses
 from pipeline.decoding.text_stream import TextTranslator
+from pipeline.runtime.errors import UserError
 from pipeline.scoring.breakdowns import bleu_by_confidence, bleu_by_group, bleu_by_length, bleu_by_rarity, count_words, rank_correlation
 from pipeline.scoring.metrics import bleu_signature, bleu_tokenizer, corpus_bleu, score, score_systems, sentence_scores
 from pipeline.scoring.moses import moses
 from pipeline.scoring.systems import TestSet, judge, part_tables, sample_indices, score_table
-from pipeline.support.errors import UserError
 from pipeline.support.files import remove
 from pipeline.support.run_directory import RunDirectory
 

@@ -7,7 +7,7 @@ import re
 
 import pytest
 
-from pipeline.decoding.segmentation import join_translations, split_line
+from pipeline.runtime.segmentation import join_translations, split_line
 
 PLACEHOLDERS = [re.compile(r"\{[^{}]*\}"), re.compile(r"https?://\S+")]
 

@@ -15,7 +15,6 @@ from test_search_options import MASK, SOURCE_LENGTHS, Attentive, assert_best
 from pipeline.configuration.schema_data import Cleaning
 from pipeline.configuration.schema_data import Tokenizer as Settings
 from pipeline.configuration.schema_model import Model
-from pipeline.data.slots import NO_SLOTS, Slots
 from pipeline.data.subword_training import slots_of, train_tokenizer
 from pipeline.data.subwords import EOS, FIRST_SLOT, Tokenizer
 from pipeline.decoding.beam_search import beam_search
@@ -25,7 +24,8 @@ from pipeline.decoding.search import Search
 from pipeline.decoding.text_stream import TextTranslator
 from pipeline.decoding.translator import Translator
 from pipeline.model.build import build_model
-from pipeline.support.errors import UserError
+from pipeline.runtime.errors import UserError
+from pipeline.runtime.slots import NO_SLOTS, Slots
 
 KNOWN = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZäöüß.,:;!?-/'0123456789{}<>%()=\"[]^\\")
 SLOTS = slots_of(Settings(slots=3)).knowing(KNOWN)

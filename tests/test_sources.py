@@ -12,7 +12,7 @@ import pytest
 
 from pipeline.configuration.schema_data import AnySource, FilesSource, HubSource, PackageSource
 from pipeline.data.sources import Pair, read_pairs
-from pipeline.support.errors import UserError
+from pipeline.runtime.errors import UserError
 
 
 def texts(source: AnySource, source_language: str = "en", target_language: str = "de") -> list[tuple[str, str]]:

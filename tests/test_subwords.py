@@ -15,7 +15,7 @@ from pipeline.data import subword_training
 from pipeline.data.subword_training import automatic_size, train_tokenizer
 from pipeline.data.subwords import BOS, EOS, FIRST_SLOT, PAD, UNK, Tokenizer
 from pipeline.data.tables import SCHEMA, TableWriter
-from pipeline.support.errors import UserError
+from pipeline.runtime.errors import UserError
 from pipeline.support.run_directory import RunDirectory
 from pipeline.tokenize import run_stage
 

@@ -17,9 +17,9 @@ import pytest
 from pipeline import translate as command
 from pipeline.configuration import parse_config
 from pipeline.configuration.schema_data import Cleaning
-from pipeline.data.slots import Slots
 from pipeline.decoding import incoming
 from pipeline.decoding.text_stream import TextTranslator, clean_line
+from pipeline.runtime.slots import Slots
 from pipeline.support.run_directory import RunDirectory
 
 

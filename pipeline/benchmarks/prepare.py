@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from pipeline.support.errors import UserError
+from pipeline.runtime.errors import UserError
 
 LINES = [100_000, 2_000_000]
 _PAUSE = 0.05

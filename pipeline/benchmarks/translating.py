@@ -13,8 +13,8 @@ from pipeline.data.corpus import load_split
 from pipeline.data.subwords import Tokenizer
 from pipeline.decoding.text_stream import SentenceTranslator
 from pipeline.exporters.engines import LiteRTEngine
+from pipeline.runtime.errors import UserError
 from pipeline.scoring.metrics import corpus_bleu
-from pipeline.support.errors import UserError
 from pipeline.support.run_directory import RunDirectory
 
 _ONES = 50

@@ -15,8 +15,8 @@ from types import FrameType
 
 from pipeline.comparison.stages import do_stages
 from pipeline.configuration import Config
+from pipeline.runtime.errors import UserError
 from pipeline.support.console import INTERRUPTED, guarded
-from pipeline.support.errors import UserError
 from pipeline.support.run_directory import RunDirectory
 
 

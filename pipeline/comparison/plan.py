@@ -25,7 +25,7 @@ from pipeline.configuration import Config, ConfigError, load_config
 from pipeline.configuration.document import Document, KeyPath, parse_document
 from pipeline.configuration.mistakes import explain
 from pipeline.configuration.section import Section
-from pipeline.support.errors import UserError
+from pipeline.runtime.errors import UserError
 from pipeline.support.run_directory import RunDirectory
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]

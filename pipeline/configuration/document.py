@@ -10,7 +10,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.nodes import MappingNode, Node, SequenceNode
 
-from pipeline.support.errors import UserError
+from pipeline.runtime.errors import UserError
 
 KeyPath = tuple[str | int, ...]
 """Where a value stands: keys of sections and, from 0, places in lists."""

@@ -144,7 +144,7 @@ class Tokenizer(Section):
             r"%(?:\d+\$)?(?:[dsfg]\b|@)",
         ],
         description="Regular expressions, each of a kind of placeholder; without look-around and back-references. What matches one "
-        "stands in the translation as often and letter for letter: the model sees a slot of that kind instead (pipeline/data/slots.py).",
+        "stands in the translation as often and letter for letter: the model sees a slot of that kind instead (pipeline/runtime/slots.py).",
     )
     keep_numbers: bool = Field(False, description="Numbers are a kind of placeholder, too.")
     slots: Annotated[int, Field(ge=0)] = Field(

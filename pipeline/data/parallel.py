@@ -12,7 +12,7 @@ from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from typing import Any, TypeVar
 
-from pipeline.support.errors import UserError
+from pipeline.runtime.errors import UserError
 
 Result = TypeVar("Result")
 

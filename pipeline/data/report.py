@@ -23,7 +23,7 @@ import numpy as np
 from pipeline.configuration.schema_data import Data
 from pipeline.data.cleaning import EDITS, RULES, Tally
 from pipeline.data.sources import describe
-from pipeline.support.errors import UserError
+from pipeline.runtime.errors import UserError
 
 SCHEMA_VERSION = 1
 _LONGEST = 4096

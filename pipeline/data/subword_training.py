@@ -18,9 +18,9 @@ from typing import Any, Protocol
 import sentencepiece
 
 from pipeline.configuration.schema_data import Tokenizer as TokenizerSettings
-from pipeline.data.slots import NUMBERS, Slots
 from pipeline.data.subwords import BOS, DETAILS, EOS, PAD, SCHEMA_VERSION, UNK, Subwords, Tokenizer, fingerprint_of
-from pipeline.support.errors import UserError
+from pipeline.runtime.errors import UserError
+from pipeline.runtime.slots import NUMBERS, Slots
 from pipeline.support.files import replacing, write_json
 
 MAX_LINES = 500_000

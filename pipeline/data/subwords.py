@@ -11,9 +11,9 @@ from pathlib import Path
 
 import sentencepiece
 
-from pipeline.data.sampling import SPACE, Sampler
-from pipeline.data.slots import TOO_MANY, Slots
-from pipeline.support.errors import UserError
+from pipeline.data.sampling import Sampler
+from pipeline.runtime.errors import UserError
+from pipeline.runtime.slots import TOO_MANY, Slots, characters_of
 from pipeline.support.files import read_json
 
 PAD, UNK, BOS, EOS = 0, 1, 2, 3
@@ -108,8 +108,7 @@ class Subwords:
     @cached_property
     def characters(self) -> frozenset[str]:
         """All that is a piece by itself, '▁' aside: text of these has no unknown pieces."""
-        pieces = self.pieces(range(EOS + 1, self.size))
-        return frozenset(piece for piece in pieces if len(piece) == 1) - {SPACE}
+        return characters_of(self._processor)
 
     def pieces(self, ids: Sequence[int]) -> list[str]:
         """The pieces behind ids, to look at; '▁' marks a space."""

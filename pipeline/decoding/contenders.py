@@ -9,8 +9,8 @@ from pathlib import Path
 
 from pipeline.data.sources.lines import read_lines
 from pipeline.decoding.evaluation import read_hypotheses
+from pipeline.runtime.errors import UserError
 from pipeline.scoring.systems import TestSet
-from pipeline.support.errors import UserError
 from pipeline.support.run_directory import RunDirectory
 from pipeline.support.stages import changes, perform
 

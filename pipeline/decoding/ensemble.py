@@ -12,7 +12,7 @@ from keras import ops
 from pipeline.configuration import Config
 from pipeline.data.subwords import Tokenizer, short
 from pipeline.decoding.weights import load_model
-from pipeline.support.errors import UserError
+from pipeline.runtime.errors import UserError
 from pipeline.support.run_directory import RunDirectory
 
 if TYPE_CHECKING:

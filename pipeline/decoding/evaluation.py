@@ -32,14 +32,14 @@ from pathlib import Path
 from pipeline.configuration import Config
 from pipeline.data.corpus import load_split
 from pipeline.data.progress import Progress
-from pipeline.data.slots import Slots
 from pipeline.decoding.text_stream import Line, TextTranslator
+from pipeline.runtime.errors import UserError
+from pipeline.runtime.slots import Slots
 from pipeline.scoring.breakdowns import count_words, rank_correlation
 from pipeline.scoring.comet import check_command
 from pipeline.scoring.metrics import sentence_scores
 from pipeline.scoring.moses import check_sacremoses
 from pipeline.scoring.systems import Judged, TestSet, judge, sample_indices
-from pipeline.support.errors import UserError
 from pipeline.support.files import replacing
 from pipeline.support.run_directory import RunDirectory
 

@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from pipeline.data.sources.lines import read_lines
-from pipeline.decoding.segmentation import WIDE
-from pipeline.support.errors import UserError
+from pipeline.runtime.errors import UserError
+from pipeline.runtime.segmentation import WIDE
 
 _REMEDY = "Convert the file: iconv -t UTF-8."
 

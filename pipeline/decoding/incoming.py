@@ -11,8 +11,8 @@ import threading
 from collections.abc import Callable, Iterator
 from typing import BinaryIO
 
+from pipeline.runtime.errors import UserError
 from pipeline.support.console import say
-from pipeline.support.errors import UserError
 
 _FILE_BATCHES = 16
 """A file is read so many batches at a time: the translator sorts them by length, which saves padding."""

@@ -12,9 +12,9 @@ from typing import Protocol
 from pipeline.configuration import Config
 from pipeline.configuration.schema_data import Cleaning
 from pipeline.data.cleaning import Tally, tidy
-from pipeline.data.slots import NO_SLOTS, Slots
 from pipeline.decoding.glossary import Glossary
-from pipeline.decoding.segmentation import CountTokens, join_translations, split_line
+from pipeline.runtime.segmentation import CountTokens, join_translations, split_line
+from pipeline.runtime.slots import NO_SLOTS, Slots
 from pipeline.support.quiet import import_keras
 from pipeline.support.run_directory import RunDirectory
 

@@ -9,7 +9,7 @@ import h5py
 from pipeline.configuration import Config
 from pipeline.data.subwords import Tokenizer
 from pipeline.model.build import build_model
-from pipeline.support.errors import UserError
+from pipeline.runtime.errors import UserError
 from pipeline.support.files import remove, replacing
 from pipeline.support.run_directory import RunDirectory
 

@@ -38,11 +38,11 @@ from pipeline.exporters import tflite
 from pipeline.exporters.fresh_process import FreshProcess
 from pipeline.exporters.parity import Answers, Sentences, demand_equal, keras_answers, phone_answers, saved_model_answers
 from pipeline.exporters.phone import file_of, write_phone_folder
-from pipeline.exporters.runner import PhoneTranslator
 from pipeline.exporters.saved_model import save_saved_model, size_of
 from pipeline.exporters.sentences import choose_sentences
+from pipeline.runtime.errors import UserError
+from pipeline.runtime.translator import PhoneTranslator
 from pipeline.scoring.metrics import bleu_signature
-from pipeline.support.errors import UserError
 from pipeline.support.files import remove, sha256
 from pipeline.support.quiet import quiet
 from pipeline.support.run_directory import RunDirectory

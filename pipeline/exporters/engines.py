@@ -13,13 +13,13 @@ from pipeline.configuration import Config
 from pipeline.data.subwords import UNK, Tokenizer
 from pipeline.decoding.text_stream import TextTranslator
 from pipeline.decoding.translation import NOTHING, Translation
-from pipeline.support.errors import UserError
+from pipeline.runtime.errors import UserError
 from pipeline.support.files import read_json, sha256
 from pipeline.support.quiet import quiet
 from pipeline.support.run_directory import RunDirectory
 
 if TYPE_CHECKING:
-    from pipeline.exporters.runner import PhoneTranslator
+    from pipeline.runtime.translator import PhoneTranslator
 
 
 def load_translator(run: RunDirectory, config: Config, *others: RunDirectory, glossary: Path | None = None) -> TextTranslator:
@@ -69,7 +69,7 @@ class LiteRTEngine:
     """
 
     def __init__(self, folder: Path, precision: str | None = None, threads: int | None = None) -> None:
-        from pipeline.exporters.runner import PhoneTranslator
+        from pipeline.runtime.translator import PhoneTranslator
 
         number = threads or len(os.sched_getaffinity(0))
         self._phones: SimpleQueue[PhoneTranslator] = SimpleQueue()

@@ -12,7 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from pipeline.support.errors import UserError
+from pipeline.runtime.errors import UserError
 from pipeline.support.quiet import last_lines
 
 # Texts in one batch; ids one sentence at a time, timed, the first of them twice: it warms up.

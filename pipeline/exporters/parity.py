@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 
 from pipeline.decoding.translator import Translator
 from pipeline.exporters.fresh_process import FreshProcess
-from pipeline.exporters.runner import PhoneTranslator
+from pipeline.runtime.errors import UserError
+from pipeline.runtime.translator import PhoneTranslator
 from pipeline.scoring.metrics import corpus_bleu
-from pipeline.support.errors import UserError
 
 
 @dataclass(frozen=True)

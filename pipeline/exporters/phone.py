@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pipeline.runtime
 from pipeline import __version__
 from pipeline.configuration import Config
 from pipeline.data.subwords import BOS, EOS, PAD, UNK, Tokenizer
 from pipeline.decoding.search import Search
-from pipeline.exporters.runner import DETAILS, SCHEMA_VERSION
+from pipeline.runtime.translator import DETAILS, SCHEMA_VERSION
 from pipeline.support.files import sha256, write_json
+
+RUNTIME = "pocketnmt_runtime"
+"""The runtime's name where it stands alone."""
 
 
 def write_phone_folder(folder: Path, models: dict[str, bytes], tokenizer: Tokenizer, search: Search, config: Config) -> None:
-    """Writes what `pipeline.exporters.runner.PhoneTranslator` reads; see there for the schema of translator.json.
+    """Writes what `pipeline.runtime.translator.PhoneTranslator` reads; see there for the schema of translator.json.
 
     Args:
         folder: is made.
@@ -30,6 +34,10 @@ def write_phone_folder(folder: Path, models: dict[str, bytes], tokenizer: Tokeni
         name = "joint.model" if tokenizer.joint else f"{side}.model"
         (folder / name).write_bytes(model.model)
         subwords[f"{side}_subwords"] = {"file": name, "sha256": model.sha256}
+    runtime = folder / "python" / RUNTIME
+    runtime.mkdir(parents=True)
+    for path in sorted(Path(pipeline.runtime.__file__).parent.glob("*.py")):
+        (runtime / path.name).write_bytes(path.read_bytes())
     write_json(
         folder / DETAILS,
         {

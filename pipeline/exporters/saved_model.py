@@ -10,10 +10,10 @@ Signatures:
 
 A text is cleaned as the training text was: bytes that are not UTF-8 become U+FFFD, control characters, line breaks and '▁' become
 spaces, runs of spaces one. Placeholders, and characters that the vocabulary lacks, come back as they are, as far as there are slots
-(pipeline/data/slots.py). An empty or blank text gives an empty one. Score: natural log, divided by the length penalty.
+(pipeline/runtime/slots.py). An empty or blank text gives an empty one. Score: natural log, divided by the length penalty.
 
 A text of any length is read to its end, but a model that has learnt on sentences translates paragraphs badly, and a translation
-has at most L pieces: where that cuts one off, `complete` is False. Send a sentence a text (pipeline/decoding/segmentation.py).
+has at most L pieces: where that cuts one off, `complete` is False. Send a sentence a text (pipeline/runtime/segmentation.py).
 """
 
 from __future__ import annotations

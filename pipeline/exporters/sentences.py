@@ -7,8 +7,8 @@ from pipeline.data.corpus import load_split
 from pipeline.data.subwords import Tokenizer
 from pipeline.decoding.text_stream import clean_line
 from pipeline.exporters.parity import Sentences
+from pipeline.runtime.errors import UserError
 from pipeline.scoring.systems import sample_indices
-from pipeline.support.errors import UserError
 from pipeline.support.run_directory import RunDirectory
 
 _LOOKED_AT = 20

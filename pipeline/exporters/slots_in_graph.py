@@ -1,4 +1,4 @@
-"""Slots for placeholders inside a TensorFlow graph: what `pipeline.data.slots` does with strings, with string operations."""
+"""Slots for placeholders inside a TensorFlow graph: what `pipeline.runtime.slots` does with strings, with string operations."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from typing import Any
 
 import tensorflow as tf
 
-from pipeline.data.slots import Slots
-from pipeline.support.errors import UserError
+from pipeline.runtime.errors import UserError
+from pipeline.runtime.slots import Slots
 
 Tensor = Any
 

@@ -6,7 +6,7 @@ Signature `translate`:
     -> ids: int32 [1, L] EOS included where there is one, 0 after it; score: float32 [1]
 
 The sentence is cut out of `source_ids` first, so that a short one costs little and no mask is needed. Text becomes ids in the
-app, with the SentencePiece model that lies beside the file; `runner.py` is such an app.
+app, with the SentencePiece model that lies beside the file; `pipeline/runtime/` is such an app.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ import tensorflow as tf
 
 from pipeline.decoding.search import Search
 from pipeline.decoding.search_model import search_translations
-from pipeline.support.errors import UserError
+from pipeline.runtime.errors import UserError
 
 if TYPE_CHECKING:
     from pipeline.model.seq2seq import Seq2Seq

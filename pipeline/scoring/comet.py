@@ -18,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline.support.errors import UserError
+from pipeline.runtime.errors import UserError
 
 _SHOWN = 600  # characters of what the command says when it fails
 

@@ -14,9 +14,9 @@ from typing import Any
 from sacrebleu.metrics import BLEU, CHRF, TER
 from sacrebleu.significance import PairedTest
 
+from pipeline.runtime.errors import UserError
 from pipeline.scoring.comet import comet_scores, resampled
 from pipeline.scoring.moses import moses, signature_of_moses
-from pipeline.support.errors import UserError
 
 RESAMPLES = 1000
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.util
 from collections.abc import Callable, Sequence
 
-from pipeline.support.errors import UserError
+from pipeline.runtime.errors import UserError
 
 
 def moses(language: str) -> Callable[[Sequence[str]], list[str]]:

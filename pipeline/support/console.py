@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from pipeline.configuration import Config, load_config
-from pipeline.support.errors import UserError
+from pipeline.runtime.errors import UserError
 from pipeline.support.run_directory import RunDirectory
 
 # TensorFlow's C++ code greets with a page of notes about this processor and missing GPUs; it reads this when it is imported.

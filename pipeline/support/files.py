@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from pipeline.support.errors import UserError
+from pipeline.runtime.errors import UserError
 
 
 @contextlib.contextmanager

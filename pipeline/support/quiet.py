@@ -10,7 +10,7 @@ import tempfile
 from collections.abc import Iterator
 from typing import IO
 
-from pipeline.support.errors import UserError
+from pipeline.runtime.errors import UserError
 
 _SHOWN = 4000
 """Bytes of what was said that an error gets to show, the last ones."""

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.configuration import Config, dump_config, load_config
-from pipeline.support.errors import UserError
+from pipeline.runtime.errors import UserError
 from pipeline.support.files import write_text
 
 SPLITS = ("train", "validation", "test")

@@ -16,8 +16,8 @@ from datetime import UTC, datetime
 from typing import Any, TypedDict
 
 from pipeline.configuration import Config
+from pipeline.runtime.errors import UserError
 from pipeline.support.console import add_config_arguments, config_and_run, guarded, say
-from pipeline.support.errors import UserError
 from pipeline.support.files import read_json, write_json
 from pipeline.support.fingerprints import code_fingerprint, input_files, result_fingerprint
 from pipeline.support.run_directory import RunDirectory

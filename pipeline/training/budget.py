@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from pipeline.configuration.schema import Training
 from pipeline.data.batches import Batch
 from pipeline.model.seq2seq import Seq2Seq
-from pipeline.support.errors import UserError
+from pipeline.runtime.errors import UserError
 from pipeline.training.step import taken_back, update
 
 # Batches: the first ones compile; the others are enough for their lengths to even out.

@@ -14,8 +14,8 @@ from typing import Any
 
 import numpy as np
 
+from pipeline.runtime.errors import UserError
 from pipeline.support.console import say
-from pipeline.support.errors import UserError
 from pipeline.support.files import remove, replacing
 from pipeline.training.history import Row
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from pipeline.configuration import Config
 from pipeline.data.batches import Batch, EncodedPairs, encode_split, plan_epoch
 from pipeline.data.subwords import Tokenizer
-from pipeline.support.errors import UserError
+from pipeline.runtime.errors import UserError
 
 if TYPE_CHECKING:
     from datasets import Dataset

@@ -9,7 +9,7 @@ import numpy as np
 from pipeline.configuration.schema import Training
 from pipeline.data.batches import Batch
 from pipeline.data.subwords import EOS, PAD, Subwords, Tokenizer
-from pipeline.support.errors import UserError
+from pipeline.runtime.errors import UserError
 from pipeline.training.checkpoints import Progress
 
 if TYPE_CHECKING:

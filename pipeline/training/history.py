@@ -8,7 +8,7 @@ import importlib.util
 import io
 from typing import Any
 
-from pipeline.support.errors import UserError
+from pipeline.runtime.errors import UserError
 from pipeline.support.files import write_text
 from pipeline.support.run_directory import RunDirectory
 

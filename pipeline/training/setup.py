@@ -11,7 +11,7 @@ from pipeline.data.batches import encode_split
 from pipeline.data.subwords import Tokenizer
 from pipeline.model.build import build_model
 from pipeline.model.seq2seq import Seq2Seq
-from pipeline.support.errors import UserError
+from pipeline.runtime.errors import UserError
 from pipeline.training.optimizer import FusedAdam
 from pipeline.training.precision import resolve_precision
 from pipeline.training.validation import Validator

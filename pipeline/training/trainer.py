@@ -13,8 +13,8 @@ from pipeline.data.batches import Batch
 from pipeline.data.subwords import Tokenizer
 from pipeline.decoding.weights import keep_weights
 from pipeline.model.seq2seq import Seq2Seq
+from pipeline.runtime.errors import UserError
 from pipeline.support.console import say
-from pipeline.support.errors import UserError
 from pipeline.support.run_directory import RunDirectory
 from pipeline.training.averaging import averaged_weights
 from pipeline.training.budget import updates_within

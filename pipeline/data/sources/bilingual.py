@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.data.sources.lines import opened
-from pipeline.support.errors import UserError
+from pipeline.runtime.errors import UserError
 
 Texts = Iterator[tuple[str, str]]
 

@@ -10,7 +10,7 @@ from pipeline.configuration.schema_data import FilesSource
 from pipeline.data.sources.bilingual import read_po, read_tmx, read_xliff
 from pipeline.data.sources.lines import read_lines
 from pipeline.data.sources.pair import Pair
-from pipeline.support.errors import UserError
+from pipeline.runtime.errors import UserError
 
 Texts = Iterator[tuple[str, str]]
 

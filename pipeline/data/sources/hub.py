@@ -10,8 +10,8 @@ from typing import Any
 
 from pipeline.configuration.schema_data import HubSource
 from pipeline.data.sources.pair import Pair
+from pipeline.runtime.errors import UserError
 from pipeline.support.console import say
-from pipeline.support.errors import UserError
 
 _ROWS = 1000
 

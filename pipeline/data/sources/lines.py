@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, cast
 
-from pipeline.support.errors import UserError
+from pipeline.runtime.errors import UserError
 
 _REMEDY = "Set 'encoding' of this source to what the file is in (often latin-1 or cp1252), or convert the file."
 

@@ -18,7 +18,7 @@ from typing import Any
 from pipeline.configuration.schema_data import PackageSource
 from pipeline.data.sources.pair import Pair
 from pipeline.data.sources.wheels import fetch_wheel
-from pipeline.support.errors import UserError
+from pipeline.runtime.errors import UserError
 
 _LANGUAGE = r"[A-Za-z]{2,3}(?:[-_][A-Za-z0-9]+)*"
 

@@ -9,8 +9,8 @@ import sys
 import tempfile
 from pathlib import Path
 
+from pipeline.runtime.errors import UserError
 from pipeline.support.console import say
-from pipeline.support.errors import UserError
 
 # Words in pip's messages that mean "the index could not be reached", as opposed to "the index has no such thing".
 _UNREACHABLE = re.compile(

@@ -1,7 +1,6 @@
-"""A translator for a phone, in the shape that an app would have: python -m pipeline.exporters.runner FOLDER
+"""A translator for a phone, in the shape that an app would have: what it has to do around the .tflite file is all here.
 
-It needs a folder `export/tflite/`, a LiteRT interpreter and SentencePiece; no TensorFlow, no Keras and no run. What an app has to
-do around the .tflite file is all here: clean the text, cut what is too long, turn text into ids and ids into text.
+Clean the text, cut what is too long, put slots for placeholders, turn text into ids and ids into text.
 
 Schema of translator.json, version 2:
     schema_version, pocketnmt (version that wrote it), source_language, target_language
@@ -12,17 +11,14 @@ Schema of translator.json, version 2:
     max_target_tokens: longest translation in pieces, EOS counted
     search: {beam_size, length_penalty, ...}        as it is inside the files (pipeline/decoding/search.py)
     cleaning: {normalize, control_characters}       how text is cleaned, see `clean`
-    slots: {patterns, number}                       of placeholders, see `pipeline.data.slots.Slots`
+    slots: {patterns, number}                       of placeholders, see `pipeline.runtime.slots.Slots`
 """
 
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 import re
-import sys
-import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -31,20 +27,16 @@ import numpy as np
 import sentencepiece
 from ai_edge_litert.interpreter import Interpreter
 
-from pipeline.data.slots import Slots
-from pipeline.decoding.segmentation import join_translations, split_line
-from pipeline.support.errors import UserError
+from .errors import UserError
+from .segmentation import join_translations, split_line
+from .slots import Slots, characters_of
+from .text import clean
 
 DETAILS = "translator.json"
 SCHEMA_VERSION = 2
 SIGNATURE = "translate"
 SMALLEST_FIRST = ("int8", "float16", "float32")
 
-_BREAKS = re.compile(r"[\n\r\v\f\x85\u2028\u2029]+")
-_NEVER_TEXT = re.compile(r"[\x00-\x1f\x7f-\x9f▁]")
-_INVISIBLE = re.compile("[\u00ad\u200b\u2060\ufeff]")
-_SURROGATES = re.compile("[\ud800-\udfff]")
-_SPACES = re.compile(r"\s+")
 _RUN_OF_SPACES = re.compile(r"[ \n]+")
 
 
@@ -77,7 +69,7 @@ class PhoneTranslator:
         self._source = _subwords(folder, self.details["source_subwords"])
         self._target = _subwords(folder, self.details["target_subwords"])
         slots = Slots(tuple(self.details["slots"]["patterns"]), self.details["slots"]["number"])
-        self.slots = slots.knowing(_characters(self._source))
+        self.slots = slots.knowing(characters_of(self._source))
         path, content = _checked(folder, files[self.precision])
         try:
             self._interpreter = Interpreter(model_content=content, num_threads=threads)
@@ -130,19 +122,6 @@ class PhoneTranslator:
         return " ".join(self.decode(found, kept).splitlines())
 
 
-def clean(text: str, *, normalize: str | None, control_characters: bool) -> str:
-    """A text as the model knows it; line breaks become '\\n', a place to cut, and a blank text becomes empty."""
-    parts = []
-    for part in _BREAKS.split(text):
-        part = _SURROGATES.sub("\ufffd", _NEVER_TEXT.sub(" ", part))
-        if normalize is not None:
-            part = unicodedata.normalize(normalize, part)  # type: ignore[arg-type]
-        if control_characters:
-            part = _SPACES.sub(" ", _INVISIBLE.sub("", part))
-        parts.append(part.strip())
-    return "\n".join(part for part in parts if part)
-
-
 def read_details(folder: Path) -> dict[str, Any]:
     """translator.json of a folder.
 
@@ -179,44 +158,9 @@ def _checked(folder: Path, described: dict[str, str]) -> tuple[Path, bytes]:
     return path, content
 
 
-def _characters(subwords: Any) -> frozenset[str]:
-    """All that is a piece by itself, '▁' and what is no text aside."""
-    pieces = (subwords.id_to_piece(number) for number in range(subwords.eos_id() + 1, subwords.get_piece_size()))
-    return frozenset(piece for piece in pieces if len(piece) == 1) - {"▁"}
-
-
 def _subwords(folder: Path, described: dict[str, str]) -> Any:
     path, content = _checked(folder, described)
     try:
         return sentencepiece.SentencePieceProcessor(model_proto=content)
     except (RuntimeError, OSError):
         raise UserError(f"{path}: is not a SentencePiece model. Copy the whole folder again.") from None
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Translates standard input, a line at a time."""
-    import argparse
-
-    parser = argparse.ArgumentParser(
-        prog="python -m pipeline.exporters.runner", description="Translate standard input with a .tflite file."
-    )
-    parser.add_argument("folder", type=Path, metavar="FOLDER", help="export/tflite/ of a run")
-    parser.add_argument("--precision", choices=SMALLEST_FIRST, help="which file (default: the smallest there is)")
-    parser.add_argument("--threads", type=int, default=1, metavar="N", help="of the interpreter (default: 1)")
-    options = parser.parse_args(arguments)
-    if isinstance(sys.stdin, io.TextIOWrapper):
-        sys.stdin.reconfigure(encoding="utf-8", errors="replace")
-    try:
-        translator = PhoneTranslator(options.folder, options.precision, options.threads)
-        for line in sys.stdin:
-            print(translator.translate(line), flush=True)
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except (KeyboardInterrupt, BrokenPipeError):
-        return 130
-    return 0
-
-
-if __name__ == "__main__":
-    raise SystemExit(main())

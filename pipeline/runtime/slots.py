@@ -188,6 +188,12 @@ class Slots:
         return re.compile(self.foreign_pattern, re.ASCII)
 
 
+def characters_of(subwords: Any) -> frozenset[str]:
+    """All that is a piece of a SentencePiece model by itself, '▁' and the control pieces aside: text of these has no unknown pieces."""
+    pieces = (subwords.id_to_piece(number) for number in range(subwords.eos_id() + 1, subwords.get_piece_size()))
+    return frozenset(piece for piece in pieces if len(piece) == 1) - {"▁"}
+
+
 def _whole(text: str) -> re.Pattern[str]:
     """Finds a text that is not part of a longer word or number."""
     before, after = text[0].isalnum(), text[-1].isalnum()
