@@ -290,7 +290,8 @@ def test_the_app_cleans_as_the_command_does(cleaning: str) -> None:
 
 def test_the_app_is_the_folder_alone(folder: Path, tmp_path: Path) -> None:
     program = (
-        "import sys; sys.path.insert(0, sys.argv[1] + '/python'); from pocketnmt_runtime.__main__ import main; status = main(sys.argv[1:]); "
+        "import sys; sys.path.insert(0, sys.argv[1] + '/python'); from pocketnmt_runtime.__main__ import main; "
+        "status = main(sys.argv[1:]); "
         "ours = {'pipeline', 'tensorflow', 'keras', 'pydantic', 'datasets', 'jax', 'torch'} & set(sys.modules); print(status, sorted(ours))"
     )
     result = subprocess.run(
