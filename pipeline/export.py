@@ -1,7 +1,8 @@
-"""Exports a run as SavedModel and .tflite, and checks them against the model: python -m pipeline.export --run RUN"""
+"""Exports a run as SavedModel, .tflite and a page, and checks them against the model: python -m pipeline.export --run RUN"""
 
 from __future__ import annotations
 
+import argparse
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,14 +15,21 @@ from pipeline.support.run_directory import RunDirectory
 from pipeline.support.stages import stage_main
 
 
-def run_stage(config: Config, run: RunDirectory) -> None:
-    """Writes export/: saved_model/, tflite/ and report.json, or nothing where an artefact does not translate as the model does.
+def run_stage(config: Config, run: RunDirectory, web: bool = False) -> None:
+    """Writes export/: saved_model/, tflite/, web/ where it is asked for, and report.json.
+
+    Or nothing, where an artefact does not translate as the model does.
 
     Raises:
         UserError: an artefact failed its checks (the folder is then as it was before), or the run is not trained.
     """
     if not config.export.saved_model and not config.export.tflite:
         raise UserError("export: there is nothing to export. Set export.saved_model to true, or name precisions in export.tflite.")
+    from pipeline.exporters.web_page import check_page, write_page
+
+    web = web or config.export.web
+    if web:
+        check_page(config)
     import_keras()
     from pipeline.exporters.artefacts import export_artefacts
 
@@ -29,8 +37,12 @@ def run_stage(config: Config, run: RunDirectory) -> None:
     with replacing(run.export) as temporary:
         temporary.mkdir()
         report = export_artefacts(config, run, temporary)
+        if web:
+            write_page(temporary / run.tflite.name, temporary / run.web.name)
         write_json(temporary / run.export_report.name, report)
     print("\n".join(report_table(report)))
+    if web:
+        say(f"the page: python -m http.server -d {run.web}, then open the address that it shows")
 
 
 def report_table(report: dict[str, Any]) -> list[str]:
@@ -57,7 +69,12 @@ def report_table(report: dict[str, Any]) -> list[str]:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command; returns its exit status."""
-    return stage_main("export", __doc__, arguments, add_arguments=add_run_arguments)
+    return stage_main("export", __doc__, arguments, add_arguments=_add_arguments)
+
+
+def _add_arguments(parser: argparse.ArgumentParser) -> None:
+    add_run_arguments(parser)
+    parser.add_argument("--web", action="store_true", help="also a page that translates in a browser; the same as --set export.web=true")
 
 
 if __name__ == "__main__":

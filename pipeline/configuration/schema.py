@@ -139,6 +139,7 @@ class Export(Section):
 
     saved_model: bool = Field(True, description="SavedModel, text in, text out.")
     tflite: list[Literal["float32", "float16", "int8"]] = Field(["float32", "int8"])
+    web: bool = Field(False, description="A page that translates in a browser (needs npm, once); the same as export --web.")
     beam_size: PositiveInt = Field(4, description="Beam of the exported search.")
     parity_sentences: PositiveInt = Field(50, description="Test sentences that all float32 artefacts must translate to the same ids.")
 

@@ -82,3 +82,26 @@ def search_with(
     if demands and (choose is likeliest or phrase_ids is not None):
         choose = Banks(demands)
     return BeamSearch(step, search, mask, rules, choose, with_attention)
+
+
+def attention_weights(model: Seq2Seq, source_ids: Tensor, target_inputs: Tensor) -> Tensor:
+    """What each token of given translations looks at: step by step as in a search, whose weights an exported file then has but once.
+
+    Args:
+        model: trained.
+        source_ids: [B, S] int32, EOS after each sentence, then 0.
+        target_inputs: [B, T] int32 the translations, shifted right: BOS first; T is known.
+
+    Returns:
+        [B, T, S]; a row sums to 1, and is 0 at padding.
+    """
+    encoded = model.encode(source_ids)
+    steps, positions = target_inputs.shape[1], ops.arange(target_inputs.shape[1])[None, :, None]
+
+    def look(index: Tensor, state: Tensor, seen: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        _, state, weights = model.decode_step(ops.take(target_inputs, index[None], axis=1), state, encoded)
+        return index + 1, state, ops.where(positions == index, weights, seen)
+
+    seen = ops.zeros((ops.shape(source_ids)[0], steps, ops.shape(source_ids)[1]))
+    start = (ops.zeros((), dtype="int32"), encoded.state[:, None], seen)
+    return ops.while_loop(lambda index, *_: index < steps, look, start)[2]

@@ -5,6 +5,11 @@ Signature `translate`:
     length: int32 [1] tokens of the sentence, EOS counted, 2 to N
     -> ids: int32 [1, L] EOS included where there is one, 0 after it; score: float32 [1]
 
+Signature `attention`, of models that have one: how a translation came about, to look at:
+    source_ids, length: as above
+    target_ids: int32 [1, L] what `translate` gave, EOS after it
+    -> weights: float32 [1, L, N] what each target token looked at; rows beyond the target mean nothing, columns beyond the source are 0
+
 The sentence is cut out of `source_ids` first, so that a short one costs little and no mask is needed. Text becomes ids in the
 app, with the SentencePiece model that lies beside the file; `pipeline/runtime/` is such an app.
 """
@@ -21,14 +26,14 @@ from typing import TYPE_CHECKING, Any
 import tensorflow as tf
 
 from pipeline.decoding.search import Search
-from pipeline.decoding.search_model import search_translations
+from pipeline.decoding.search_model import attention_weights, search_translations
 from pipeline.runtime.errors import UserError
+from pipeline.runtime.translator import ATTENTION, SIGNATURE
 
 if TYPE_CHECKING:
     from pipeline.model.seq2seq import Seq2Seq
 
 Tensor = Any
-SIGNATURE = "translate"
 PRECISIONS = ("float32", "float16", "int8")
 
 
@@ -56,10 +61,26 @@ def traced(model: Seq2Seq, search: Search, max_tokens: int) -> Iterator[Path]:
             found = search_translations(model, sentence, search)
             return {"ids": found.ids[:, 0], "score": found.scores[:, 0]}
 
+        @tf.function(
+            input_signature=[
+                tf.TensorSpec([1, max_tokens + 1], tf.int32),
+                tf.TensorSpec([1], tf.int32),
+                tf.TensorSpec([1, search.max_tokens], tf.int32),
+            ]
+        )
+        def attention(self, source_ids: Tensor, length: Tensor, target_ids: Tensor) -> dict[str, Tensor]:
+            sentence = tf.ensure_shape(source_ids[:, : length[0]], [1, None])
+            weights = attention_weights(model, sentence, tf.concat([[[search.bos]], target_ids[:, :-1]], axis=1))
+            padded = tf.pad(weights, [[0, 0], [0, 0], [0, max_tokens + 1 - length[0]]])
+            return {"weights": tf.reshape(padded, [1, search.max_tokens, max_tokens + 1])}
+
     module = Phone()
+    signatures = {SIGNATURE: module.translate}
+    if model.decoder.attention.context_size:
+        signatures[ATTENTION] = module.attention
     options = tf.saved_model.SaveOptions(experimental_custom_gradients=False)
     with TemporaryDirectory(prefix="pocketnmt-") as folder:
-        tf.saved_model.save(module, folder, signatures={SIGNATURE: module.translate}, options=options)
+        tf.saved_model.save(module, folder, signatures=signatures, options=options)
         yield Path(folder)
 
 
@@ -76,7 +97,7 @@ def convert(traced_model: Path, precision: str) -> bytes:
     """
     if precision not in PRECISIONS:
         raise ValueError(f"Expected one of {PRECISIONS}. Received: {precision!r}")
-    converter = tf.lite.TFLiteConverter.from_saved_model(str(traced_model), signature_keys=[SIGNATURE])
+    converter = tf.lite.TFLiteConverter.from_saved_model(str(traced_model))
     converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
     if precision != "float32":
         converter.optimizations = [tf.lite.Optimize.DEFAULT]

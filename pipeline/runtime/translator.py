@@ -26,6 +26,7 @@ from typing import Any
 import numpy as np
 import sentencepiece
 from ai_edge_litert.interpreter import Interpreter
+from numpy.typing import NDArray
 
 from .errors import UserError
 from .segmentation import join_translations, split_line
@@ -35,6 +36,7 @@ from .text import clean
 DETAILS = "translator.json"
 SCHEMA_VERSION = 2
 SIGNATURE = "translate"
+ATTENTION = "attention"
 SMALLEST_FIRST = ("int8", "float16", "float32")
 
 _RUN_OF_SPACES = re.compile(r"[ \n]+")
@@ -80,7 +82,7 @@ class PhoneTranslator:
     def translate(self, text: str) -> str:
         """The translation of a text of any length, on one line; empty for an empty or blank one."""
         text = clean(text, **self.details["cleaning"])
-        segments = split_line(text, self.limit, self._count, self.slots.compiled)
+        segments = split_line(text, self.limit, self.count, self.slots.compiled)
         return join_translations(segments, [self._translate_sentence(_RUN_OF_SPACES.sub(" ", segment).strip()) for segment in segments])
 
     def translate_ids(self, source_ids: Sequence[int]) -> tuple[list[int], float, bool]:
@@ -100,6 +102,31 @@ class PhoneTranslator:
         ids = found["ids"][0].tolist()
         return [token for token in ids if token not in (self._pad, self._eos)], float(found["score"][0]), self._eos in ids
 
+    def attention(self, source_ids: Sequence[int], ids: Sequence[int]) -> NDArray[np.float32]:
+        """What each token of a translation looked at.
+
+        Args:
+            source_ids: of a sentence, as for `translate_ids`.
+            ids: what that gave.
+
+        Returns:
+            [T, S] weights, EOS counted on both sides; a row sums to 1.
+
+        Raises:
+            UserError: the model has no attention.
+        """
+        if ATTENTION not in self._interpreter.get_signature_list():
+            raise UserError(f"{self.precision}.tflite: its model has no attention to look at.")
+        source = np.full((1, self.limit + 1), self._pad, dtype=np.int32)
+        source[0, : len(source_ids) + 1] = [*source_ids, self._eos]
+        target = np.full((1, self.details["max_target_tokens"]), self._pad, dtype=np.int32)
+        shown = [*ids, self._eos][: target.shape[1]]
+        target[0, : len(shown)] = shown
+        look = self._interpreter.get_signature_runner(ATTENTION)
+        found = look(source_ids=source, length=np.array([len(source_ids) + 1], dtype=np.int32), target_ids=target)
+        weights: NDArray[np.float32] = found["weights"][0, : len(shown), : len(source_ids) + 1]
+        return weights
+
     def encode(self, sentence: str) -> tuple[list[int], dict[str, str]]:
         """The ids of a sentence, without EOS, and what stands in its slots."""
         masked = self.slots.mask(sentence)
@@ -109,7 +136,7 @@ class PhoneTranslator:
         """The text of a translation, with what stands in the slots of its source."""
         return self.slots.unmask(self._target.decode(list(ids)), kept)
 
-    def _count(self, text: str) -> int:
+    def count(self, text: str) -> int:
         """Pieces of a text; too many where it has more placeholders than there are slots."""
         return len(self.encode(text)[0]) if self.slots.fits(text) else self.limit + 1
 

@@ -148,6 +148,11 @@ class RunDirectory:
         return self.export / "tflite"
 
     @property
+    def web(self) -> Path:
+        """The page for browsers."""
+        return self.export / "web"
+
+    @property
     def export_report(self) -> Path:
         """Sizes and checks of what was exported."""
         return self.export / "report.json"
