@@ -90,18 +90,22 @@ def attention_weights(model: Seq2Seq, source_ids: Tensor, target_inputs: Tensor)
     Args:
         model: trained.
         source_ids: [B, S] int32, EOS after each sentence, then 0.
-        target_inputs: [B, T] int32 the translations, shifted right: BOS first; T is known.
+        target_inputs: [B, T] int32 the translations, shifted right: BOS first.
 
     Returns:
         [B, T, S]; a row sums to 1, and is 0 at padding.
     """
     encoded = model.encode(source_ids)
-    steps, positions = target_inputs.shape[1], ops.arange(target_inputs.shape[1])[None, :, None]
+    batch, length = ops.shape(source_ids)
+    steps = ops.shape(target_inputs)[1]
+    positions = ops.arange(steps, dtype="int32")[None, :, None]
+    start = ops.reshape(encoded.state, (batch, 1, ops.shape(encoded.state)[-1]))
 
     def look(index: Tensor, state: Tensor, seen: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         _, state, weights = model.decode_step(ops.take(target_inputs, index[None], axis=1), state, encoded)
+        # What a loop carries keeps its shape, as far as that is known.
+        state, weights = ops.reshape(state, ops.shape(start)), ops.reshape(weights, (batch, 1, length))
         return index + 1, state, ops.where(positions == index, weights, seen)
 
-    seen = ops.zeros((ops.shape(source_ids)[0], steps, ops.shape(source_ids)[1]))
-    start = (ops.zeros((), dtype="int32"), encoded.state[:, None], seen)
-    return ops.while_loop(lambda index, *_: index < steps, look, start)[2]
+    begin = (ops.zeros((), dtype="int32"), start, ops.zeros((batch, steps, length)))
+    return ops.while_loop(lambda index, *_: index < steps, look, begin)[2]

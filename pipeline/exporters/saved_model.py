@@ -6,6 +6,11 @@
 
 Signatures:
     serving_default     texts: string [B] -> translations: string [B], scores: float32 [B], complete: bool [B]
+    best                texts: string [B] -> translations: string [B, K], scores: float32 [B, K], as many as the beam is wide, the best
+                        first; where there are fewer, the rest are empty, with a score of -1e9
+    attention           texts: string [B] -> translations, scores, complete as above; source_pieces: string [B, S], target_pieces: string
+                        [B, T], weights: float32 [B, T, S], what each target piece looked at; after the last piece "" and 0. Of models
+                        that have attention.
     ids                 source_ids: int32 [B, S], EOS (3) after each sentence, then 0 -> ids: int32 [B, L], scores: float32 [B]
 
 A text is cleaned as the training text was: bytes that are not UTF-8 become U+FFFD, control characters, line breaks and '▁' become
@@ -18,6 +23,7 @@ has at most L pieces: where that cuts one off, `complete` is False. Send a sente
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,9 +31,9 @@ import tensorflow as tf
 import tensorflow_text
 
 from pipeline.configuration.schema_data import Cleaning
-from pipeline.data.subwords import EOS, PAD, Subwords, Tokenizer
-from pipeline.decoding.search import Search
-from pipeline.decoding.search_model import search_translations
+from pipeline.data.subwords import BOS, EOS, PAD, Subwords, Tokenizer
+from pipeline.decoding.search import NEVER, Search
+from pipeline.decoding.search_model import attention_weights, search_translations
 from pipeline.exporters.slots_in_graph import SlotsInGraph
 
 if TYPE_CHECKING:
@@ -55,28 +61,42 @@ class ServedTranslator(tf.Module):
         self.target_subwords = self.source_subwords if tokenizer.joint else _subwords_op(tokenizer.target)
         self._cleaning = cleaning
         self._slots = SlotsInGraph(tokenizer.slots) if tokenizer.slots.number else None
-        self.search_ids = tf.function(
-            lambda source_ids: search_translations(model, source_ids, search)[:2], input_signature=[tf.TensorSpec([None, None], tf.int32)]
-        )
+        ids_of_sentences = [tf.TensorSpec([None, None], tf.int32)]
+        several = dataclasses.replace(search, best=search.beam_size)
+        self.search_ids = tf.function(lambda ids: search_translations(model, ids, search)[:2], input_signature=ids_of_sentences)
+        self.search_several = tf.function(lambda ids: search_translations(model, ids, several)[:2], input_signature=ids_of_sentences)
+        self._look = lambda ids, inputs: attention_weights(model, ids, inputs)
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="texts")])
     def translate(self, texts: Tensor) -> dict[str, Tensor]:
         """The signature `serving_default`."""
-        texts = clean_texts(texts, self._cleaning)
-        masked, kept = (texts, None) if self._slots is None else self._slots.mask(texts)
-        source_ids = self.source_subwords.tokenize(masked).to_tensor(PAD)  # [B, S], EOS after each
-        # A batch of no texts has no columns either; the encoder wants at least one.
-        source_ids = tf.pad(source_ids, [[0, 0], [0, tf.cast(tf.equal(tf.shape(source_ids)[1], 0), tf.int32)]])
+        source_ids, kept, blank = self._read(texts)
         ids, scores = (part[:, 0] for part in self.search_ids(source_ids))
-        real = tf.logical_and(tf.not_equal(ids, PAD), tf.not_equal(ids, EOS))
-        translations = self.target_subwords.detokenize(tf.ragged.boolean_mask(ids, real))
-        if self._slots is not None:
-            translations = self._slots.unmask(translations, kept)
-        blank = tf.equal(texts, "")
+        return self._answer(ids, scores, kept, blank)
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="texts")])
+    def translate_best(self, texts: Tensor) -> dict[str, Tensor]:
+        """The signature `best`."""
+        source_ids, kept, blank = self._read(texts)
+        ids, scores = self.search_several(source_ids)
+        shape = tf.shape(scores)
+        flat = self._written(tf.reshape(ids, [-1, tf.shape(ids)[-1]]), None if kept is None else tf.repeat(kept, shape[1], axis=0))
+        nothing = tf.logical_or(blank[:, None], scores < NEVER / 2)
+        return {"translations": tf.where(nothing, "", tf.reshape(flat, shape)), "scores": tf.where(blank[:, None], 0.0, scores)}
+
+    def translate_with_attention(self, texts: Tensor) -> dict[str, Tensor]:
+        """The signature `attention`; not every model has it."""
+        source_ids, kept, blank = self._read(texts)
+        ids, scores = (part[:, 0] for part in self.search_ids(source_ids))
+        longest = tf.reduce_max(tf.concat([[1], tf.reduce_sum(tf.cast(tf.not_equal(ids, PAD), tf.int32), axis=1)], axis=0))
+        ids = ids[:, :longest]
+        inputs = tf.concat([tf.fill([tf.shape(ids)[0], 1], BOS), ids[:, :-1]], axis=1)
+        real = tf.not_equal(ids, PAD)
         return {
-            "translations": tf.where(blank, "", translations),
-            "scores": tf.where(blank, 0.0, scores),
-            "complete": tf.logical_or(blank, tf.reduce_any(tf.equal(ids, EOS), axis=1)),
+            **self._answer(ids, scores, kept, blank),
+            "source_pieces": self._pieces(self.source_subwords, source_ids, kept),
+            "target_pieces": self._pieces(self.target_subwords, ids, kept),
+            "weights": self._look(source_ids, inputs) * tf.cast(real, tf.float32)[..., None],
         }
 
     @tf.function(input_signature=[tf.TensorSpec([None, None], tf.int32, name="source_ids")])
@@ -84,6 +104,35 @@ class ServedTranslator(tf.Module):
         """The signature `ids`."""
         ids, scores = (part[:, 0] for part in self.search_ids(source_ids))
         return {"ids": ids, "scores": scores}
+
+    def _read(self, texts: Tensor) -> tuple[Tensor, Tensor | None, Tensor]:
+        """Texts [B] to ids [B, S], what stands in their slots, and which of them are blank."""
+        texts = clean_texts(texts, self._cleaning)
+        masked, kept = (texts, None) if self._slots is None else self._slots.mask(texts)
+        source_ids = self.source_subwords.tokenize(masked).to_tensor(PAD)  # EOS after each
+        # A batch of no texts has no columns either; the encoder wants at least one.
+        source_ids = tf.pad(source_ids, [[0, 0], [0, tf.cast(tf.equal(tf.shape(source_ids)[1], 0), tf.int32)]])
+        return source_ids, kept, tf.equal(texts, "")
+
+    def _written(self, ids: Tensor, kept: Tensor | None) -> Tensor:
+        """Ids [B, L] to texts [B]."""
+        real = tf.logical_and(tf.not_equal(ids, PAD), tf.not_equal(ids, EOS))
+        texts = self.target_subwords.detokenize(tf.ragged.boolean_mask(ids, real))
+        return texts if self._slots is None else self._slots.unmask(texts, kept)
+
+    def _answer(self, ids: Tensor, scores: Tensor, kept: Tensor | None, blank: Tensor) -> dict[str, Tensor]:
+        return {
+            "translations": tf.where(blank, "", self._written(ids, kept)),
+            "scores": tf.where(blank, 0.0, scores),
+            "complete": tf.logical_or(blank, tf.reduce_any(tf.equal(ids, EOS), axis=1)),
+        }
+
+    def _pieces(self, subwords: Any, ids: Tensor, kept: Tensor | None) -> Tensor:
+        """The pieces of ids [B, X], "" for PAD."""
+        pieces = tf.where(tf.equal(ids, PAD), "", subwords.id_to_string(ids))
+        if self._slots is None:
+            return pieces
+        return tf.reshape(self._slots.unmask(tf.reshape(pieces, [-1]), tf.repeat(kept, tf.shape(ids)[1], axis=0)), tf.shape(ids))
 
 
 def _subwords_op(subwords: Subwords) -> Any:
@@ -118,7 +167,11 @@ def save_saved_model(model: Seq2Seq, tokenizer: Tokenizer, search: Search, clean
         folder: gets saved_model.pb and variables/.
     """
     module = ServedTranslator(model, tokenizer, search, cleaning)
-    signatures = {"serving_default": module.translate, "ids": module.translate_ids}
+    signatures = {"serving_default": module.translate, "best": module.translate_best, "ids": module.translate_ids}
+    if model.decoder.attention.context_size:
+        signatures["attention"] = tf.function(
+            module.translate_with_attention, input_signature=[tf.TensorSpec([None], tf.string, name="texts")]
+        )
     # The gradients of our recurrence are for training.
     options = tf.saved_model.SaveOptions(experimental_custom_gradients=False)
     tf.saved_model.save(module, str(folder), signatures=signatures, options=options)
