@@ -1,4 +1,4 @@
-"""Does all stages of a config in order: prepare, tokenize, train, evaluate, export. What has not changed is skipped."""
+"""Does all stages of a config in order: prepare, tokenize, (diversify,) train, evaluate, export. What has not changed is skipped."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ import sys
 from collections.abc import Sequence
 
 from pipeline.configuration import Config
+from pipeline.runtime.errors import UserError
 from pipeline.support.console import add_config_arguments, config_and_run, guarded, say
 from pipeline.support.run_directory import RunDirectory
-from pipeline.support.stages import STAGES, changes, load_records, perform
+from pipeline.support.stages import STAGES, changes, load_records, perform, stages_of
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -24,7 +25,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     def command() -> int:
         config, run = config_and_run(options)
         done = run_stages(config, run, options.first)
-        print(summary(run, done))
+        print(summary(config, run, done))
         return 0
 
     return guarded(command)
@@ -33,11 +34,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def run_stages(config: Config, run: RunDirectory, first: str | None = None) -> set[str]:
     """Does every stage that has changed, and `first` with all after it; gives back the names of those that it did."""
     done: set[str] = set()
+    stages = stages_of(config)
+    if first is not None and first not in stages:
+        raise UserError(f"--from {first}: this config does not ask for that stage; its stages are {', '.join(stages)}.")
     forced = False
-    for number, name in enumerate(STAGES, start=1):
+    for number, name in enumerate(stages, start=1):
         forced = forced or name == first
         reason = "as asked" if forced else changes(name, config, run)
-        heading = f"[{number}/{len(STAGES)}] {name}"
+        heading = f"[{number}/{len(stages)}] {name}"
         if reason is None:
             say(f"{heading}: skipped, nothing has changed")
             continue
@@ -48,11 +52,11 @@ def run_stages(config: Config, run: RunDirectory, first: str | None = None) -> s
     return done
 
 
-def summary(run: RunDirectory, done: set[str]) -> str:
+def summary(config: Config, run: RunDirectory, done: set[str]) -> str:
     """What the run has made and where, how long each stage took, and how to translate with it."""
     lines = ["", f"{'stage':10}  {'time':>12}"]
     records = load_records(run)
-    for name in STAGES:
+    for name in stages_of(config):
         lines.append(f"{name:10}  {duration(records[name]['seconds']):>12}{'' if name in done else '  (skipped; earlier)'}")
     made = {
         "scores": run.evaluation,

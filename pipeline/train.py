@@ -38,12 +38,13 @@ def run_stage(config: Config, run: RunDirectory, fresh: bool = False) -> None:
     from pipeline.data.subwords import Tokenizer
     from pipeline.training.checkpoints import Checkpoints
     from pipeline.training.corpus import TrainingCorpus
+    from pipeline.training.diversification import training_table
     from pipeline.training.setup import make_validator, new_model
     from pipeline.training.trainer import Trainer
 
     keras.utils.set_random_seed(config.training.seed)
     tokenizer = Tokenizer.load(run.tokenizer)
-    train, validation = load_split(run, "train"), load_split(run, "validation")
+    train, validation = training_table(run, config), load_split(run, "validation")
     if not len(validation):
         raise UserError(f"{run.split('validation')}: has no sentences, and training is steered by them. Raise data.validation.")
     belongs_to = {

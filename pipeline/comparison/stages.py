@@ -9,16 +9,16 @@ from pipeline.configuration import Config
 from pipeline.support.console import say
 from pipeline.support.files import replacing, write_json
 from pipeline.support.run_directory import RunDirectory
-from pipeline.support.stages import SCHEMA_VERSION, STAGES, changes, load_records, perform
+from pipeline.support.stages import SCHEMA_VERSION, STAGES, changes, load_records, perform, stages_of
 
-COMPARED = ("prepare", "tokenize", "train", "evaluate")
-SHARED = ("prepare", "tokenize", "train")
+COMPARED = ("prepare", "tokenize", "diversify", "train", "evaluate")
+SHARED = ("prepare", "tokenize", "diversify", "train")
 """What a variation may take over from another one, the training too: those that differ in decoding alone compare it on the same weights."""
 
 
 def is_done(config: Config, run: RunDirectory) -> bool:
     """Whether a variation is trained and scored, and nothing has changed since."""
-    return all(changes(name, config, run) is None for name in COMPARED)
+    return all(changes(name, config, run) is None for name in _compared(config))
 
 
 def do_stages(config: Config, run: RunDirectory, others: Sequence[RunDirectory]) -> None:
@@ -32,7 +32,7 @@ def do_stages(config: Config, run: RunDirectory, others: Sequence[RunDirectory])
     Raises:
         UserError: what a stage finds wrong.
     """
-    for name in COMPARED:
+    for name in _compared(config):
         reason = changes(name, config, run)
         if reason is None:
             continue
@@ -45,6 +45,10 @@ def do_stages(config: Config, run: RunDirectory, others: Sequence[RunDirectory])
             say(f"{name} ({reason})")
             perform(name, config, run)
     run.store_config(config)  # also where it changed in what no stage depends on
+
+
+def _compared(config: Config) -> list[str]:
+    return [name for name in stages_of(config) if name in COMPARED]
 
 
 def _done_elsewhere(name: str, config: Config, run: RunDirectory, others: Sequence[RunDirectory]) -> RunDirectory | None:

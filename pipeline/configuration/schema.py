@@ -16,6 +16,15 @@ from pipeline.configuration.section import Fraction, PositiveFloat, PositiveInt,
 # --- training ---------------------------------------------------------------------------------------------------------
 
 
+class Diversify(Section):
+    """More to learn from, made by two helpers: a model that translates as this one will, and one that translates back (stage diversify)."""
+
+    minutes: PositiveFloat | None = Field(10.0, description="Training of each of the two; null = `epochs` instead.")
+    epochs: PositiveInt = Field(10, description="Passes over the training split, of each of the two, where `minutes` is null.")
+    dropout: Fraction | None = Field(None, description="Of the helpers, which train less long; null = as model.dropout.")
+    beam_size: PositiveInt = Field(4, description="Of the search for their translations.")
+
+
 class Training(Section):
     """How the model is trained."""
 
@@ -50,6 +59,11 @@ class Training(Section):
         0.0,
         description="Decay of an exponential average of the weights, such as 0.999; the average is what is validated and kept as best. "
         "It begins shorter: min(average, (1 + updates) / (10 + updates)). 0 = none.",
+    )
+    diversify: Diversify | None = Field(
+        None,
+        description="Learn also from what helpers make of the training split: its sources translated, and its targets translated back "
+        "(data diversification: Nguyen et al., 2020). For small corpora and long trainings; it trains two models before the last one.",
     )
     validations: PositiveInt = Field(10, description="How often the run is validated, spread evenly over the training.")
     validation_sentences: PositiveInt = Field(500, description="Sentences decoded greedily for the BLEU at each validation.")

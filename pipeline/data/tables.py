@@ -86,9 +86,13 @@ def load_split(run: RunDirectory, name: str) -> Dataset:
     Raises:
         UserError: the run has no such table yet.
     """
+    return load_table(run.split(name))
+
+
+def load_table(folder: Path) -> Dataset:
+    """The same from any folder of a `TableWriter`."""
     import datasets
 
-    folder = run.split(name)
     if not (folder / "state.json").is_file():
         raise UserError(f"{folder}: the run has no prepared data. Run: python -m pipeline.prepare CONFIG")
     table = datasets.load_from_disk(str(folder))

@@ -103,6 +103,11 @@ class RunDirectory:
         return self.data / "report.json"
 
     @property
+    def diversification(self) -> Path:
+        """The helpers of stage diversify, and in `train` the table of what they have made."""
+        return self.root / "diversification"
+
+    @property
     def tokenizer(self) -> Path:
         """tokenizer/{joint | source, target}.model and tokenizer/tokenizer.json."""
         return self.root / "tokenizer"

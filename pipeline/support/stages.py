@@ -47,6 +47,17 @@ class Stage:
     keys_left_out: tuple[str, ...] = ()
 
 
+def stages_of(config: Config) -> list[str]:
+    """The stages that a config asks for, in their order."""
+    return [name for name in STAGES if name != "diversify" or config.training.diversify is not None]
+
+
+def _needs(stage: Stage, config: Config) -> list[str]:
+    """The stages whose files a stage reads, with this config."""
+    asked_for = stages_of(config)
+    return [needed for needed in stage.needs if needed in asked_for]
+
+
 class Record(TypedDict):
     """What is kept of a finished stage in `stages.json`: {"schema_version": 1, "stages": {name: Record}}."""
 
@@ -67,6 +78,9 @@ LANGUAGES = ("data.source_language", "data.target_language")
 # What decides how a finished run treats a text that comes in.
 TRANSLATING = (*LANGUAGES, "data.cleaning", "tokenizer", "model", "decoding")
 
+# What the helpers of `diversify` do not take from the training that they are for.
+FOR_THE_LAST_MODEL = ("training.minutes", "training.epochs", "training.validations", "training.patience", "training.tensorboard")
+
 STAGES = {
     stage.name: stage
     for stage in (
@@ -85,10 +99,18 @@ STAGES = {
             result=("tokenizer/*.model", "tokenizer/tokenizer.json"),
         ),
         Stage(
+            "diversify",
+            keys=(*LANGUAGES, "data.cleaning", "tokenizer", "model", "training"),
+            keys_left_out=("training.save_minutes", "training.tensorboard", *FOR_THE_LAST_MODEL),
+            needs=("prepare", "tokenize"),
+            files=("diversification/train/*",),
+            result=("diversification/train/*.arrow",),
+        ),
+        Stage(
             "train",
             keys=("tokenizer", "model", "training"),
             keys_left_out=("training.save_minutes", "training.tensorboard"),
-            needs=("prepare", "tokenize"),
+            needs=("prepare", "tokenize", "diversify"),
             files=("checkpoints/best.weights.h5", "history.csv"),
             result=("checkpoints/best.weights.h5",),
             # Training decodes only to watch itself: a better search is no reason to train again.
@@ -125,7 +147,7 @@ def perform(name: str, config: Config, run: RunDirectory, *, store_config: bool 
 
 
 def _perform(stage: Stage, config: Config, run: RunDirectory, store_config: bool, options: dict[str, Any]) -> float:
-    for needed in stage.needs:
+    for needed in _needs(stage, config):
         require(run, config, needed)
     # The record goes first: if the stage is stopped half-way, its files are neither the old ones nor the new ones.
     records = load_records(run)
@@ -165,7 +187,7 @@ def changes(name: str, config: Config, run: RunDirectory) -> str | None:
         return different
     if moved := [path for path in sorted({*record["inputs"], *now["inputs"]}) if record["inputs"].get(path) != now["inputs"].get(path)]:
         return f"{', '.join(moved[:3])}{' …' if len(moved) > 3 else ''} changed"
-    if again := [needed for needed in stage.needs if record["needs"].get(needed) != now["needs"].get(needed)]:
+    if again := [needed for needed in _needs(stage, config) if record["needs"].get(needed) != now["needs"].get(needed)]:
         return f"there is a new result of {' and '.join(again)}"
     if record["code"] != now["code"]:
         return "its code has changed"
@@ -181,7 +203,7 @@ def require(run: RunDirectory, config: Config, name: str) -> None:
         UserError: it is not; the message says what to run.
     """
     stage = STAGES[name]
-    for needed in stage.needs:
+    for needed in _needs(stage, config):
         require(run, config, needed)
     records = load_records(run)
     record, command = records.get(name), f"python -m pipeline.{name} CONFIG"
@@ -192,7 +214,7 @@ def require(run: RunDirectory, config: Config, name: str) -> None:
             f"{run.root}: '{name}' was done with another config: {'; '.join(different)}. "
             "Do again what has changed (python -m pipeline.run CONFIG), or give this config another name."
         )
-    if again := [needed for needed in stage.needs if record["needs"][needed] != records[needed]["result"]]:
+    if again := [needed for needed in _needs(stage, config) if record["needs"].get(needed) != records[needed]["result"]]:
         raise UserError(f"{run.root}: '{again[0]}' was done again after '{name}', with another result. Run: {command}")
     if gone := _missing(record, run):
         raise UserError(f"{run.root / gone}: is missing or was changed by hand. Make it again: {command}")
@@ -244,7 +266,7 @@ def _made_from(stage: Stage, config: Config, records: dict[str, Record]) -> dict
         "config": _values(config, stage),
         "inputs": {} if stage.needs else input_files(config),
         "code": code_fingerprint(f"pipeline.{stage.name}", stage.code_left_out),
-        "needs": {needed: records[needed]["result"] for needed in stage.needs if needed in records},
+        "needs": {needed: records[needed]["result"] for needed in _needs(stage, config) if needed in records},
     }
 
 

@@ -1,0 +1,144 @@
+"""Data diversification (Nguyen et al., 2020): a model learns also from what two helpers make of its own corpus.
+
+One helper translates as the model will, one translates back. The sources with the first one's translations, and the second one's
+translations with the targets, are new pairs: other wordings of what the corpus says, some of them plainer, all of them in the words of
+the corpus. On small corpora that is worth more than any regularisation we have tried.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+
+from pipeline.configuration import Config
+from pipeline.data.progress import Progress
+from pipeline.data.subwords import DETAILS
+from pipeline.data.tables import SCHEMA, TableWriter, load_split, load_table
+from pipeline.support.files import read_json, remove, replacing, write_json
+from pipeline.support.run_directory import RunDirectory
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+
+FORWARD, BACKWARD = "forward", "backward"
+HELPERS = (FORWARD, BACKWARD)
+SYNTHETIC = {FORWARD: "synthetic-target", BACKWARD: "synthetic-source"}
+"""Tags of the new pairs, by helper."""
+
+_MADE_FROM = "made_from.json"
+_TRANSLATIONS = "translations"
+_AT_ONCE = 2048
+_VALIDATIONS = 3
+
+
+def config_of(config: Config, helper: str) -> Config:
+    """The config of a helper: that of the model, with a shorter training, and with the languages exchanged for the one that goes back."""
+    settings = config.training.diversify
+    assert settings is not None
+    dropout = config.model.dropout if settings.dropout is None else settings.dropout
+    source, target = config.data.source_language, config.data.target_language
+    languages = (source, target) if helper == FORWARD else (target, source)
+    return config.model_copy(
+        update={
+            "name": f"{config.name}-{helper}",
+            "data": config.data.model_copy(update=dict(zip(("source_language", "target_language"), languages, strict=True))),
+            "model": config.model.model_copy(update={"dropout": dropout}),
+            "training": config.training.model_copy(
+                update={
+                    "minutes": settings.minutes,
+                    "epochs": settings.epochs,
+                    "validations": _VALIDATIONS,
+                    "patience": None,
+                    "tensorboard": False,
+                    "diversify": None,
+                }
+            ),
+            "decoding": config.decoding.model_copy(
+                update={"beam_size": settings.beam_size, "best": 1, "sampling": None, "engine": "keras"}
+            ),
+        }
+    )
+
+
+def prepare_helper(run: RunDirectory, helper: RunDirectory, made_from: dict[str, Any], forward: bool) -> None:
+    """Gives a helper its corpus and tokenizer: the run's own, sides exchanged for the one that goes back.
+
+    Args:
+        run: the run that it helps.
+        helper: its folder; what is there of another `made_from` is removed.
+        made_from: all that it depends on.
+        forward: translates as the run will.
+    """
+    described = helper.root / _MADE_FROM
+    if described.is_file() and read_json(described) == made_from:
+        return
+    remove(helper.root)
+    for split in ("train", "validation"):
+        if forward:
+            shutil.copytree(run.split(split), helper.split(split))
+        else:
+            table = load_split(run, split)
+            with TableWriter(helper.split(split)) as writer:
+                for rows in table.iter(batch_size=10_000):
+                    writer.write(pa.record_batch([rows["target"], rows["source"], rows["tag"], rows["weight"]], schema=SCHEMA))
+    shutil.copytree(run.tokenizer, helper.tokenizer)
+    if not forward:
+        details = read_json(helper.tokenizer / DETAILS)
+        details["source"], details["target"] = details["target"], details["source"]
+        write_json(helper.tokenizer / DETAILS, details)
+    write_json(described, made_from)
+
+
+def translations_of(config: Config, helper: RunDirectory, label: str) -> Dataset:
+    """The training split's sources with a helper's translations of them, as a table; made now if it is not there yet.
+
+    A translation that did not end by itself is empty.
+    """
+    from pipeline.decoding.text_stream import TextTranslator
+
+    folder = helper.root / _TRANSLATIONS
+    if folder.is_dir():
+        return load_table(folder)
+    translator = TextTranslator.load(helper, config)
+    table = load_split(helper, "train")
+    with replacing(folder) as temporary, TableWriter(temporary) as writer, Progress(label, "sentences") as progress:
+        for rows in table.iter(batch_size=_AT_ONCE):
+            cut: set[int] = set()
+            texts = translator.translate(rows["source"], on_cut_line=cut.add)
+            texts = ["" if number in cut else text for number, text in enumerate(texts)]
+            writer.write(pa.record_batch([rows["source"], texts, rows["tag"], rows["weight"]], schema=SCHEMA))
+            progress.advance(len(texts))
+    return load_table(folder)
+
+
+def new_pairs(train: Dataset, translations: Mapping[str, Dataset]) -> Iterator[tuple[str, str, str, float]]:
+    """The pairs that the helpers have made: source, target, tag, weight; none that is there already, and none with an empty side."""
+    seen = set(zip(train["source"], train["target"], strict=True))
+    for helper, table in translations.items():
+        for rows in table.iter(batch_size=10_000):
+            for source, target, weight in zip(rows["source"], rows["target"], rows["weight"], strict=True):
+                pair = (source, target) if helper == FORWARD else (target, source)
+                if all(pair) and pair not in seen:
+                    seen.add(pair)
+                    yield *pair, SYNTHETIC[helper], weight
+
+
+def write_pairs(rows: Iterator[tuple[str, str, str, float]], folder: Path) -> None:
+    """Writes them as a table."""
+    with TableWriter(folder) as writer:
+        for row in rows:
+            writer.write(pa.record_batch([[value] for value in row], schema=SCHEMA))
+
+
+def training_table(run: RunDirectory, config: Config) -> Dataset:
+    """What a model learns from: the training split, and what the helpers have made of it where that is wanted."""
+    from datasets import concatenate_datasets
+
+    train = load_split(run, "train")
+    if config.training.diversify is None:
+        return train
+    return concatenate_datasets([train, load_table(run.diversification / "train")])

@@ -1,0 +1,106 @@
+"""Data diversification: helpers are trained once, their translations become pairs, and the model learns from these as well."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from toy import write_toy
+
+from pipeline import diversify, run, train
+from pipeline.configuration import load_config
+from pipeline.data.tables import load_split, load_table
+from pipeline.runtime.errors import UserError
+from pipeline.support.run_directory import RunDirectory
+from pipeline.support.stages import changes, load_records, stages_of
+from pipeline.training.diversification import SYNTHETIC, training_table
+
+ASKED = ["training.diversify={minutes: null, epochs: 2, beam_size: 2}", "training.epochs=1", "training.validations=1"]
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture
+def toy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return write_toy(tmp_path, pairs=300)
+
+
+def arguments(config: Path, *overrides: str) -> list[str]:
+    return [str(config), *(part for one in [*ASKED, *overrides] for part in ("--set", one))]
+
+
+def test_the_model_learns_from_what_the_helpers_have_made(toy: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    options = arguments(toy, "export.tflite=[]", "export.saved_model=true", "export.parity_sentences=2")
+    assert run.main(options) == 0
+    config = load_config(toy, ASKED)
+    assert stages_of(config) == ["prepare", "tokenize", "diversify", "train", "evaluate", "export"]
+    folder = RunDirectory.of(config, tmp_path / "artifacts")
+    original, made = load_split(folder, "train"), load_table(folder.diversification / "train")
+    sources, targets = set(original["source"]), set(original["target"])
+    pairs = set(zip(original["source"], original["target"], strict=True))
+    assert set(made["tag"]) <= set(SYNTHETIC.values())
+    for row in made:
+        assert row["source"] and row["target"] and (row["source"], row["target"]) not in pairs
+        kept, side = (row["source"], sources) if row["tag"] == SYNTHETIC["forward"] else (row["target"], targets)
+        assert kept in side
+    assert len(made) > 100
+    assert len(training_table(folder, config)) == len(original) + len(made)
+    said = capsys.readouterr()
+    assert f"{len(made):,} pairs made of {len(original):,}" in said.err
+
+    # Nothing has changed, nothing is done again; another length of the last training leaves the helpers as they are.
+    assert run.main(options) == 0
+    assert "diversify: skipped, nothing has changed" in capsys.readouterr().err
+    assert changes("diversify", load_config(toy, [*ASKED, "training.epochs=3"]), folder) is None
+    assert "training.diversify.epochs: 2 before, 1 now" in str(
+        changes("diversify", load_config(toy, [*ASKED, "training.diversify.epochs=1"]), folder)
+    )
+
+
+def test_killed_between_the_helpers_it_goes_on(toy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from pipeline import prepare, tokenize
+
+    assert prepare.main(arguments(toy)) == tokenize.main(arguments(toy)) == 0
+    honest, trained = train.run_stage, []
+
+    def stopped(config, run, fresh=False):  # type: ignore[no-untyped-def]
+        trained.append(config.name)
+        if len(trained) == 2:
+            raise KeyboardInterrupt
+        honest(config, run, fresh)
+
+    monkeypatch.setattr(train, "run_stage", stopped)
+    assert diversify.main(arguments(toy)) == 130
+    config = load_config(toy, ASKED)
+    folder = RunDirectory.of(config, tmp_path / "artifacts")
+    assert "diversify" not in load_records(folder)
+    assert diversify.main(arguments(toy)) == 0
+    assert trained == ["toy-forward", "toy-backward", "toy-backward"]
+    assert (folder.diversification / "backward").is_dir()
+
+    # Another setting of theirs begins them anew.
+    assert diversify.main(arguments(toy, "model.dropout=0.1")) == 0
+    assert trained[3:] == ["toy-forward", "toy-backward"]
+
+
+def test_what_is_not_asked_for_is_told(toy: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from pipeline import prepare, tokenize
+
+    assert prepare.main([str(toy)]) == tokenize.main([str(toy)]) == 0
+    assert diversify.main([str(toy)]) == 2
+    assert "training.diversify is not set" in capsys.readouterr().err
+    assert run.main([str(toy), "--from", "diversify"]) == 2
+    assert "this config does not ask for that stage" in capsys.readouterr().err
+    assert train.main(arguments(toy)) == 2
+    assert "the stage 'diversify' is not done yet" in capsys.readouterr().err
+
+
+def test_without_it_the_training_split_is_what_it_was(toy: Path, tmp_path: Path) -> None:
+    from pipeline import prepare
+
+    assert prepare.main([str(toy)]) == 0
+    config = load_config(toy)
+    folder = RunDirectory.of(config, tmp_path / "artifacts")
+    with pytest.raises(UserError, match="the run has no prepared data"):
+        training_table(folder, load_config(toy, ASKED))
+    assert len(training_table(folder, config)) == len(load_split(folder, "train"))
