@@ -180,7 +180,7 @@ def test_operators_are_built_in(exported: Exported) -> None:
     for precision in ("float32", "float16", "int8"):
         ops = operators((exported.run.tflite / f"{precision}.tflite").read_bytes())
         assert ops == exported.report["artefacts"][f"tflite/{precision}"]["ops"]
-        assert ops["WHILE"] == 2, "the encoder's loop and the search's"
+        assert ops["WHILE"] == 4, "of each signature the encoder's loop and its own"
         assert "TOPK_V2" in ops
         assert foreign_operators(ops) == []
     assert foreign_operators({"ADD": 1, "CUSTOM FlexAddV2": 2}) == ["CUSTOM FlexAddV2"]
@@ -193,7 +193,10 @@ def test_no_weight_is_stored_twice(exported: Exported) -> None:
     sizes = [exported.report["artefacts"][f"tflite/{precision}"]["bytes"] for precision in ("float32", "float16", "int8")]
     assert sizes == sorted(sizes, reverse=True)
     assert sizes == [(exported.run.tflite / f"{precision}.tflite").stat().st_size for precision in ("float32", "float16", "int8")]
-    assert weights < sizes[0] < weights + 100_000
+    schema = pytest.importorskip("ai_edge_litert.schema_py_generated")
+    model = schema.Model.GetRootAs((exported.run.tflite / "float32.tflite").read_bytes(), 0)
+    constants = sum(model.Buffers(number).DataLength() for number in range(model.BuffersLength()))
+    assert 0.95 * weights < constants < 1.1 * weights  # one signature may know a weight only in parts, and there are small constants
 
 
 def test_the_table_shows_every_artefact(exported: Exported) -> None:
