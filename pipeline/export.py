@@ -9,7 +9,7 @@ from typing import Any
 from pipeline.configuration import Config
 from pipeline.runtime.errors import UserError
 from pipeline.support.console import add_run_arguments, say
-from pipeline.support.files import replacing, write_json
+from pipeline.support.files import replacing, write_json, write_text
 from pipeline.support.quiet import import_keras
 from pipeline.support.run_directory import RunDirectory
 from pipeline.support.stages import stage_main
@@ -25,6 +25,7 @@ def run_stage(config: Config, run: RunDirectory, web: bool = False) -> None:
     """
     if not config.export.saved_model and not config.export.tflite:
         raise UserError("export: there is nothing to export. Set export.saved_model to true, or name precisions in export.tflite.")
+    from pipeline.exporters.report_page import report_page
     from pipeline.exporters.web_page import check_page, write_page
 
     web = web or config.export.web
@@ -33,13 +34,14 @@ def run_stage(config: Config, run: RunDirectory, web: bool = False) -> None:
     import_keras()
     from pipeline.exporters.artefacts import export_artefacts
 
-    say("making the artefacts and trying each of them (takes less than a minute for a small model) ...")
+    say("making the artefacts and trying each of them (takes about a minute for a small model) ...")
     with replacing(run.export) as temporary:
         temporary.mkdir()
         report = export_artefacts(config, run, temporary)
         if web:
             write_page(temporary / run.tflite.name, temporary / run.web.name)
         write_json(temporary / run.export_report.name, report)
+        write_text(temporary / run.export_report.with_suffix(".html").name, report_page(f"{config.name}: export", report))
     print("\n".join(report_table(report)))
     if web:
         say(f"the page: python -m http.server -d {run.web}, then open the address that it shows")
@@ -62,8 +64,7 @@ def report_table(report: dict[str, Any]) -> list[str]:
     return [
         *lines,
         f"{count} sentences of the {sentences['split']} split, {sentences['source_tokens']:g} source tokens in the median; "
-        f"beam {report['search']['beam_size']}, one thread, {report['processor']}. BLEU of so few is rough: one sentence can move it by a "
-        f"point. Made and checked in {report['seconds']:.0f} s.",
+        f"beam {report['search']['beam_size']}, one thread, {report['processor']}. Made and checked in {report['seconds']:.0f} s.",
     ]
 
 

@@ -6,6 +6,7 @@ import hashlib
 import io
 import json
 import random
+import re
 import shutil
 import subprocess
 import sys
@@ -21,6 +22,7 @@ from pipeline.configuration import Config, parse_config
 from pipeline.data.subwords import EOS, Tokenizer
 from pipeline.decoding.text_stream import TextTranslator, clean_line
 from pipeline.runtime.errors import UserError
+from pipeline.runtime.slots import Slots
 from pipeline.support.files import read_json
 from pipeline.support.run_directory import RunDirectory
 
@@ -205,6 +207,31 @@ def test_the_table_shows_every_artefact(exported: Exported) -> None:
     assert "12 of 12" in table[2]
 
 
+def test_the_report_says_what_each_file_takes(exported: Exported) -> None:
+    for precision in ("float32", "float16", "int8"):
+        artefact = exported.report["artefacts"][f"tflite/{precision}"]
+        measured = artefact["measured"]
+        assert set(measured["milliseconds"]) == {"1", "2"}
+        for by_length in measured["milliseconds"].values():
+            counts = [group["sentences"] for name, group in by_length.items() if name != "all"]
+            assert sum(counts) == by_length["all"]["sentences"] == 12
+            assert all(0 < group["p50"] <= group["p95"] for group in by_length.values())
+        assert 20e6 < measured["peak_memory"] < 500e6 and measured["load_milliseconds"] > 0
+        assert 0 <= artefact["p_value"] <= 1
+    page = exported.run.export_report.with_suffix(".html").read_text()
+    assert "12 of 12" in page and "WHILE 4" in page and "<script" not in page
+
+
+def test_a_loss_of_quality_fails_the_export_unless_it_may_be_chance() -> None:
+    from pipeline.exporters.artefacts import _demand_quality
+
+    _demand_quality({"int8": {"bleu": 29.85, "p_value": 0.01}, "float16": {"bleu": 25.0, "p_value": 0.3}}, 30.0, 0.2)
+    with pytest.raises(
+        UserError, match=r"int8: has 29\.50 BLEU, 0\.50 less than the model \(p = 0\.010\), but export\.max_bleu_loss allows 0\.2"
+    ):
+        _demand_quality({"int8": {"bleu": 29.5, "p_value": 0.01}}, 30.0, 0.2)
+
+
 # --- the SavedModel ---------------------------------------------------------------------------------------------------
 
 
@@ -313,6 +340,35 @@ def test_the_app_is_the_folder_alone(folder: Path, tmp_path: Path) -> None:
     assert lines[3] == "0 []"
 
 
+def test_the_sources_for_apps_name_what_is_in_the_files(folder: Path) -> None:
+    """They cannot be built here: at least every name and number that they have in common with the files is the right one."""
+    from ai_edge_litert.interpreter import Interpreter
+
+    from pipeline.runtime import translator as runtime
+
+    details = json.loads((folder / "translator.json").read_text())
+    tensors = Interpreter(str(folder / "float32.tflite")).get_signature_list()[runtime.SIGNATURE]
+    for name, version, signature in (
+        ("Translator.kt", "SCHEMA_VERSION = (.*)", 'SIGNATURE = "(.*)"'),
+        ("Translator.swift", "schemaVersion = (.*)", 'signature = "(.*)"'),
+    ):
+        source = (folder / "apps" / name).read_text()
+        assert re.search(version, source)[1] == str(runtime.SCHEMA_VERSION)  # type: ignore[index]
+        assert re.search(signature, source)[1] == runtime.SIGNATURE  # type: ignore[index]
+        assert ", ".join(f'"{precision}"' for precision in runtime.SMALLEST_FIRST) in source
+        for tensor in (*tensors["inputs"], "ids"):
+            assert f'"{tensor}"' in source
+        for key in ("schema_version", "files", "source_subwords", "target_subwords", "ids", "max_source_tokens", "slots", "cleaning"):
+            assert key in source and key in details
+        for section, keys in {
+            "ids": ("pad", "eos"),
+            "slots": ("patterns", "number"),
+            "cleaning": ("normalize", "control_characters"),
+        }.items():
+            assert all(key in source and key in details[section] for key in keys)
+        assert "e000" in source.lower() and ord(Slots(("x",), 1).symbols[0]) == 0xE000
+
+
 def test_the_app_says_what_is_wrong(
     folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
@@ -391,7 +447,7 @@ def test_float32_is_checked_even_if_it_is_not_kept(quick: tuple[RunDirectory, Co
     run, config = quick
     command.run_stage(config, run)
     assert list(read_json(run.export_report)["artefacts"]) == ["tflite/int8"]
-    assert sorted(path.name for path in run.tflite.iterdir()) == ["int8.tflite", "joint.model", "python", "translator.json"]
+    assert sorted(path.name for path in run.tflite.iterdir()) == ["apps", "int8.tflite", "joint.model", "python", "translator.json"]
     assert PhoneTranslator(run.tflite).translate("kalo mi")
 
 

@@ -155,7 +155,11 @@ class Export(Section):
     tflite: list[Literal["float32", "float16", "int8"]] = Field(["float32", "int8"])
     web: bool = Field(False, description="A page that translates in a browser (needs npm, once); the same as export --web.")
     beam_size: PositiveInt = Field(4, description="Beam of the exported search.")
-    parity_sentences: PositiveInt = Field(50, description="Test sentences that all float32 artefacts must translate to the same ids.")
+    parity_sentences: PositiveInt = Field(1000, description="Test sentences that all float32 artefacts must translate to the same ids.")
+    max_bleu_loss: Annotated[float, Field(ge=0.0)] = Field(
+        0.2,
+        description="BLEU that an artefact may lose on these sentences; a larger loss, unless it may be chance, fails the export.",
+    )
 
 
 # --- the whole --------------------------------------------------------------------------------------------------------

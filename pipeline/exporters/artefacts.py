@@ -1,6 +1,6 @@
 """All artefacts of a run, made in a folder and tried there; and the report of it.
 
-Schema of report.json, version 1:
+Schema of report.json, version 2:
     schema_version, pocketnmt (version that wrote it), source_language, target_language
     weights: sha256 of the run's weights; tokenizer: its fingerprint; parameters: number of weights
     search: {beam_size, length_penalty, max_tokens, ...}    inside all artefacts: see `pipeline.decoding.search.Search`
@@ -11,9 +11,11 @@ Schema of report.json, version 1:
         path, bytes                 in export/; of a folder: of all its files
         ops: {operator: count}      of a .tflite, loops' bodies too
         seconds                     of making it
-        equal: sentences with the model's own ids (all of them, in float32); bleu: on the sentences
+        equal: sentences with the model's own ids (all of them, in float32)
+        bleu: on the sentences; p_value: the probability that its difference to the model's is chance (paired bootstrap)
         score_difference: largest difference of a score from the model's
-        milliseconds: median of a sentence alone, on one thread }}
+        milliseconds: median of a sentence alone, on one thread
+        measured                    of a .tflite: time and memory in a process of its own, see `pipeline.exporters.measured` }}
     seconds: of all
 """
 
@@ -36,19 +38,23 @@ from pipeline.data.subwords import EOS, PAD
 from pipeline.decoding.translator import Translator
 from pipeline.exporters import tflite
 from pipeline.exporters.fresh_process import FreshProcess
+from pipeline.exporters.measured import measure_phone
 from pipeline.exporters.parity import Answers, Sentences, demand_equal, keras_answers, phone_answers, saved_model_answers
 from pipeline.exporters.phone import file_of, write_phone_folder
 from pipeline.exporters.saved_model import save_saved_model, size_of
 from pipeline.exporters.sentences import choose_sentences
 from pipeline.runtime.errors import UserError
 from pipeline.runtime.translator import PhoneTranslator
-from pipeline.scoring.metrics import bleu_signature
+from pipeline.scoring.metrics import bleu_against, bleu_signature
+from pipeline.scoring.systems import sample_indices
 from pipeline.support.files import remove, sha256
 from pipeline.support.quiet import quiet
 from pipeline.support.run_directory import RunDirectory
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 _BYTES_A_WEIGHT = 4
+_SIGNIFICANT = 0.05
+_TIMED = 200
 _SLACK = 1.02, 200_000
 """What the bytes of the weights may be exceeded by: a factor, and bytes for graph and names."""
 
@@ -99,6 +105,7 @@ def export_artefacts(config: Config, run: RunDirectory, folder: Path) -> dict[st
             found = saved_model_answers(process, EOS, PAD)
             demand_equal("saved_model", sentences, expected, found)
             artefacts["saved_model"] |= _compared(sentences, expected, found)
+        _demand_quality(artefacts, sentences.bleu(expected.texts), config.export.max_bleu_loss)
 
     return {
         "schema_version": SCHEMA_VERSION,
@@ -152,6 +159,9 @@ def _export_tflite(
         if precision == "float32":
             demand_equal(file_of(precision), sentences, expected, found)
         artefacts[f"tflite/{precision}"] |= _compared(sentences, expected, found)
+        # Some, spread over the lengths: a few hundred say enough of the time.
+        some = [sentences.texts[index] for index in sample_indices(len(sentences.texts), _TIMED)]
+        artefacts[f"tflite/{precision}"]["measured"] = measure_phone(folder, precision, some)
     if "float32" not in wanted:
         remove(folder)
         write_phone_folder(folder, {name: models[name] for name in wanted}, translator.tokenizer, translator.search, config)
@@ -160,12 +170,25 @@ def _export_tflite(
 
 
 def _compared(sentences: Sentences, expected: Answers, found: Answers) -> dict[str, Any]:
+    bleu, p_value = bleu_against(found.texts, expected.texts, sentences.references, sentences.language)
     return {
         "equal": expected.equal(found),
-        "bleu": round(sentences.bleu(found.texts), 4),
+        "bleu": round(bleu, 4),
+        "p_value": round(p_value, 4),
         "score_difference": round(max(abs(mine - its) for mine, its in zip(expected.scores, found.scores, strict=True)), 7),
         "milliseconds": None if found.latency is None else round(found.latency, 2),
     }
+
+
+def _demand_quality(artefacts: dict[str, dict[str, Any]], bleu: float, most: float) -> None:
+    """Makes sure that no artefact has lost more BLEU than it may; a loss that may be chance is none."""
+    for name, artefact in artefacts.items():
+        if bleu - artefact["bleu"] > most and artefact["p_value"] < _SIGNIFICANT:
+            raise UserError(
+                f"{name}: has {artefact['bleu']:.2f} BLEU, {bleu - artefact['bleu']:.2f} less than the model "
+                f"(p = {artefact['p_value']:.3f}), "
+                f"but export.max_bleu_loss allows {most:g}. Nothing was exported. Leave this precision out of export.tflite, or allow more."
+            )
 
 
 def _check_size(name: str, found: int, translator: Translator) -> None:

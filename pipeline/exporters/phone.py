@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pipeline.runtime
@@ -38,6 +39,7 @@ def write_phone_folder(folder: Path, models: dict[str, bytes], tokenizer: Tokeni
     runtime.mkdir(parents=True)
     for path in sorted(Path(pipeline.runtime.__file__).parent.glob("*.py")):
         (runtime / path.name).write_bytes(path.read_bytes())
+    shutil.copytree(Path(__file__).parent / "apps", folder / "apps")
     write_json(
         folder / DETAILS,
         {

@@ -137,6 +137,17 @@ def corpus_bleu(hypotheses: Sequence[str], references: Sequence[str], language: 
     return float(_bleu(language).corpus_score(hypotheses, [references]).score)
 
 
+def bleu_against(hypotheses: Sequence[str], baseline: Sequence[str], references: Sequence[str], language: str = "") -> tuple[float, float]:
+    """BLEU of translations, and the probability that its difference to that of others is chance; see `score_systems`.
+
+    Raises:
+        UserError: as `score_systems` does.
+    """
+    _check(hypotheses, references)
+    found = _paired({"baseline": baseline, "": hypotheses}, references, {"bleu": _bleu(language)})[""]["bleu"]
+    return found.value, 1.0 if found.p_value is None else found.p_value
+
+
 def bleu_signature(language: str = "") -> str:
     """How `corpus_bleu` computes, with one reference a sentence."""
     bleu = _bleu(language)

@@ -1,0 +1,331 @@
+// A translator for Android around the files of export/tflite/: the counterpart of pipeline/runtime/ in Python, which says more.
+//
+// Put the folder's files into the app's assets, and into its build.gradle.kts:
+//     implementation("com.google.ai.edge.litert:litert:1.4.0")
+//     androidResources { noCompress += "tflite" }
+//
+//     val translator = Translator { name -> context.assets.open(name).use { it.readBytes() } }
+//     translator.translate("Turn on the light.")
+//
+// One translator is for one thread at a time.
+
+package pocketnmt
+
+import java.nio.ByteBuffer
+import java.nio.ByteOrder
+import java.text.BreakIterator
+import java.text.Normalizer
+import org.json.JSONArray
+import org.json.JSONObject
+import org.tensorflow.lite.Interpreter
+
+const val SCHEMA_VERSION = 2
+const val SIGNATURE = "translate"
+val SMALLEST_FIRST = listOf("int8", "float16", "float32")
+
+/** Translates text of any length; `read` gives the content of a file of the folder. */
+class Translator(read: (String) -> ByteArray, threads: Int = 1) : AutoCloseable {
+    private val details = JSONObject(String(read("translator.json"), Charsets.UTF_8)).also {
+        require(it.getInt("schema_version") == SCHEMA_VERSION) { "translator.json has another schema_version than $SCHEMA_VERSION. Export again." }
+    }
+    private val source = SentencePiece(read(details.getJSONObject("source_subwords").getString("file")))
+    private val target = SentencePiece(read(details.getJSONObject("target_subwords").getString("file")))
+    private val slots = Slots(details.getJSONObject("slots"), source.characters)
+    private val limit = details.getInt("max_source_tokens")
+    private val longest = details.getInt("max_target_tokens")
+    private val pad = details.getJSONObject("ids").getInt("pad")
+    private val eos = details.getJSONObject("ids").getInt("eos")
+    private val cleaning = details.getJSONObject("cleaning")
+    private val interpreter: Interpreter
+
+    init {
+        val files = details.getJSONObject("files")
+        val precision = SMALLEST_FIRST.first { files.has(it) }
+        val content = read(files.getJSONObject(precision).getString("file"))
+        val model = ByteBuffer.allocateDirect(content.size).order(ByteOrder.nativeOrder()).put(content)
+        interpreter = Interpreter(model, Interpreter.Options().setNumThreads(threads))
+    }
+
+    /** The translation, on one line; empty for a blank text. */
+    fun translate(text: String): String {
+        val translated = StringBuilder()
+        for (segment in segments(clean(text))) {
+            val sentence = segment.trim()
+            if (sentence.isEmpty()) continue
+            if (translated.isNotEmpty()) translated.append(' ')
+            translated.append(translateSentence(sentence))
+        }
+        return translated.toString()
+    }
+
+    override fun close() = interpreter.close()
+
+    private fun translateSentence(sentence: String): String {
+        val (masked, kept) = slots.mask(sentence)
+        val ids = source.encode(masked).take(limit)
+        if (ids.isEmpty()) return ""
+        val padded = IntArray(limit + 1) { if (it < ids.size) ids[it] else if (it == ids.size) eos else pad }
+        val found = arrayOf(IntArray(longest))
+        interpreter.runSignature(
+            mapOf("source_ids" to arrayOf(padded), "length" to intArrayOf(ids.size + 1)),
+            mapOf("ids" to found, "score" to FloatArray(1)),
+            SIGNATURE,
+        )
+        return slots.unmask(target.decode(found[0].filter { it != pad && it != eos }), kept)
+    }
+
+    /** As the training text was cleaned; line breaks are places to cut. */
+    private fun clean(text: String): List<String> = text.split(BREAKS).map { part ->
+        var cleaned = part.replace(NEVER_TEXT, " ")
+        if (!cleaning.isNull("normalize")) cleaned = Normalizer.normalize(cleaned, Normalizer.Form.valueOf(cleaning.getString("normalize")))
+        if (cleaning.getBoolean("control_characters")) cleaned = cleaned.replace(INVISIBLE, "").replace(SPACES, " ")
+        cleaned.trim()
+    }.filter { it.isNotEmpty() }
+
+    /** What is too long for the model, or has more placeholders than there are slots, in parts: sentences, then words, then characters. */
+    private fun segments(lines: List<String>): List<String> = lines.flatMap { parts(it, 0) }
+
+    private fun parts(text: String, level: Int): List<String> {
+        if (fits(text) || text.codePointCount(0, text.length) <= 1 || level > 2) return listOf(text)
+        val breaks = when (level) {
+            0 -> BreakIterator.getSentenceInstance()
+            1 -> BreakIterator.getWordInstance()
+            else -> BreakIterator.getCharacterInstance()
+        }
+        breaks.setText(text)
+        val found = mutableListOf<String>()
+        var start = breaks.first()
+        var end = breaks.next()
+        var waiting = ""
+        while (end != BreakIterator.DONE) {
+            val next = text.substring(start, end)
+            if (!slots.cuts(text, end)) { // never inside a placeholder
+                if (waiting.isNotEmpty() && !fits(waiting + next)) {
+                    found.add(waiting)
+                    waiting = ""
+                }
+                waiting += next
+                start = end
+            }
+            end = breaks.next()
+        }
+        if (start < text.length) waiting += text.substring(start)
+        if (waiting.isNotEmpty()) found.add(waiting)
+        return if (found.size == 1) parts(text, level + 1) else found.flatMap { parts(it, level + 1) }
+    }
+
+    private fun fits(text: String) = slots.fits(text) && source.encode(slots.mask(text).first).size <= limit
+
+    private companion object {
+        val BREAKS = Regex("[\\n\\r\\u000b\\f\\u0085\\u2028\\u2029]+")
+        val NEVER_TEXT = Regex("[\\u0000-\\u001f\\u007f-\\u009f\\u2581]")
+        val INVISIBLE = Regex("[\\u00ad\\u200b\\u2060\\ufeff]")
+        val SPACES = Regex("[\\s\\u00a0\\u1680\\u2000-\\u200a\\u202f\\u205f\\u3000]+")
+    }
+}
+
+/** Placeholders as the model sees them: each a slot, one private-use character; see pipeline/runtime/slots.py. */
+class Slots(described: JSONObject, characters: Set<Int>) {
+    private val number = described.getInt("number")
+    private val patterns = described.getJSONArray("patterns").strings().map { Regex(it) }
+    private val foreign = patterns.size
+    private val size = if (number > 0) (patterns.size + 1) * number else 0
+    private val known = characters.filterNot { isSlot(it) }.toSet()
+
+    private data class Span(val start: Int, val end: Int, val kind: Int)
+
+    /** A text with slots, and what stood in the place of each. */
+    fun mask(text: String): Pair<String, Map<Char, String>> {
+        if (number == 0) return text to emptyMap()
+        val used = IntArray(foreign + 1)
+        val kept = mutableMapOf<Char, String>()
+        val masked = StringBuilder()
+        var end = 0
+        for (span in spans(text)) {
+            if (used[span.kind] >= number) continue
+            val slot = (FIRST + span.kind * number + used[span.kind]++).toChar()
+            kept[slot] = text.substring(span.start, span.end)
+            masked.append(plain(text.substring(end, span.start))).append(slot)
+            end = span.end
+        }
+        return masked.append(plain(text.substring(end))).toString() to kept
+    }
+
+    fun unmask(text: String, kept: Map<Char, String>): String =
+        if (number == 0) text else text.map { if (isSlot(it.code)) kept[it] ?: "" else it.toString() }.joinToString("")
+
+    /** Whether there are slots for all that wants one. */
+    fun fits(text: String): Boolean = number == 0 || spans(text).groupingBy { it.kind }.eachCount().values.all { it <= number }
+
+    /** Whether a cut at this place falls inside a placeholder. */
+    fun cuts(text: String, place: Int): Boolean = spans(text).any { it.kind != foreign && it.start < place && place < it.end }
+
+    private fun isSlot(code: Int) = code >= FIRST && code < FIRST + size
+
+    private fun plain(text: String) = text.map { if (isSlot(it.code)) '\ufffd' else it }.joinToString("")
+
+    private fun spans(text: String): List<Span> {
+        val found = patterns.flatMapIndexed { kind, pattern ->
+            pattern.findAll(text).map { Span(it.range.first, it.range.last + 1, kind) }.toList()
+        }.sortedWith(compareBy({ it.start }, { it.kind }))
+        val spans = mutableListOf<Span>()
+        var end = 0
+        for (span in found + Span(text.length, text.length, -1)) {
+            if (span.start < end) continue
+            addForeign(text, end, span.start, spans)
+            if (span.kind >= 0) spans.add(span)
+            end = span.end
+        }
+        return spans
+    }
+
+    /** Text without pieces: its words in a row are one. */
+    private fun addForeign(text: String, start: Int, end: Int, spans: MutableList<Span>) {
+        var first = -1
+        var last = -1
+        var place = start
+        while (place < end) {
+            val code = text.codePointAt(place)
+            val next = place + Character.charCount(code)
+            if (!Character.isWhitespace(code) && code !in known) {
+                if (first < 0) first = place
+                last = next
+            } else if (code != ' '.code && first >= 0) {
+                spans.add(Span(first, last, foreign))
+                first = -1
+            }
+            place = next
+        }
+        if (first >= 0) spans.add(Span(first, last, foreign))
+    }
+
+    private companion object {
+        const val FIRST = 0xe000
+    }
+}
+
+/** A SentencePiece unigram model (Kudo, 2018), read from its own file; see pipeline/exporters/web/app/sentencepiece.js. */
+class SentencePiece(content: ByteArray) {
+    private val pieces = mutableListOf<Piece>()
+    private val ids = HashMap<String, Int>()
+    private var longest = 1
+    private var unknown = 1
+    private var unknownScore = 0f
+
+    private class Piece(val text: String, val score: Float, val kind: Int)
+
+    init {
+        for ((field, value) in fields(content, 0, content.size)) {
+            if (field == 1) pieces.add(piece(content, value))
+            if (field == 2) require(fields(content, value.first, value.last + 1).none { it.first == 3 && it.second.first != 1 }) {
+                "The SentencePiece model is not a unigram model."
+            }
+        }
+        val normal = pieces.filter { it.kind == NORMAL }
+        require(normal.isNotEmpty()) { "The SentencePiece model is damaged: it has no pieces." }
+        unknownScore = normal.minOf { it.score } - 10f
+        val most = normal.maxOf { it.score }
+        pieces.forEachIndexed { id, piece ->
+            if (piece.kind == UNKNOWN) unknown = id
+            if (piece.kind == NORMAL || piece.kind == USER_DEFINED) {
+                ids[piece.text] = id
+                longest = maxOf(longest, piece.text.length)
+            }
+            if (piece.kind == USER_DEFINED) {
+                pieces[id] = Piece(piece.text, (piece.text.toByteArray().size * most - 0.1).toFloat(), piece.kind)
+            }
+        }
+    }
+
+    /** The characters that are pieces by themselves. */
+    val characters: Set<Int> get() = ids.keys.filter { it.codePointCount(0, it.length) == 1 && it != SPACE }.map { it.codePointAt(0) }.toSet()
+
+    /** Ids of the best segmentation, by Viterbi's algorithm. */
+    fun encode(text: String): List<Int> {
+        val words = text.split(' ').filter { it.isNotEmpty() }
+        if (words.isEmpty()) return emptyList()
+        val normalized = SPACE + words.joinToString(SPACE)
+        val score = FloatArray(normalized.length + 1)
+        val start = IntArray(normalized.length + 1) { -1 }
+        val best = IntArray(normalized.length + 1)
+        var place = 0
+        while (place < normalized.length) {
+            val width = Character.charCount(normalized.codePointAt(place))
+            var single = false
+            for (end in place + width..minOf(normalized.length, place + longest)) {
+                val id = ids[normalized.substring(place, end)] ?: continue
+                val candidate = pieces[id].score + score[place]
+                if (start[end] < 0 || candidate > score[end]) { score[end] = candidate; start[end] = place; best[end] = id }
+                single = single || end == place + width
+            }
+            val end = place + width
+            if (!single && (start[end] < 0 || unknownScore + score[place] > score[end])) {
+                score[end] = unknownScore + score[place]; start[end] = place; best[end] = unknown
+            }
+            place = end
+        }
+        val found = ArrayDeque<Int>()
+        var end = normalized.length
+        while (end > 0) {
+            if (best[end] != unknown || found.firstOrNull() != unknown) found.addFirst(best[end])
+            end = start[end]
+        }
+        return found
+    }
+
+    fun decode(ids: List<Int>): String = ids.joinToString("") { id ->
+        val piece = pieces[id]
+        when (piece.kind) { NORMAL, USER_DEFINED -> piece.text; UNKNOWN -> " \u2047 "; else -> "" }
+    }.trimStart(SPACE[0]).replace(SPACE, " ")
+
+    private fun piece(bytes: ByteArray, range: LongRange): Piece {
+        var text = ""
+        var score = 0f
+        var kind = NORMAL
+        for ((field, value) in fields(bytes, range.first, range.last + 1)) {
+            if (field == 1) text = String(bytes, value.first.toInt(), (value.last - value.first + 1).toInt(), Charsets.UTF_8)
+            if (field == 2) score = ByteBuffer.wrap(bytes, value.first.toInt(), 4).order(ByteOrder.LITTLE_ENDIAN).float
+            if (field == 3) kind = value.first.toInt()
+        }
+        return Piece(text, score, kind)
+    }
+
+    private companion object {
+        const val SPACE = "\u2581"
+        const val NORMAL = 1
+        const val UNKNOWN = 2
+        const val USER_DEFINED = 4
+
+        /** The fields of a protocol buffer: number, and the place of its content, or for a number the number itself as `first`. */
+        fun fields(bytes: ByteArray, from: Number, to: Number): List<Pair<Int, LongRange>> {
+            var place = from.toLong()
+            val found = mutableListOf<Pair<Int, LongRange>>()
+            fun varint(): Long {
+                var value = 0L
+                var shift = 0
+                while (true) {
+                    val byte = bytes[place++.toInt()].toLong()
+                    value = value or ((byte and 127) shl shift)
+                    if (byte >= 0) return value
+                    shift += 7
+                }
+            }
+            while (place < to.toLong()) {
+                val key = varint()
+                val field = (key shr 3).toInt()
+                val length = when ((key and 7).toInt()) {
+                    0 -> { val value = varint(); found.add(field to value..value); continue }
+                    1 -> 8L
+                    2 -> varint()
+                    5 -> 4L
+                    else -> error("The SentencePiece model is damaged.")
+                }
+                found.add(field to place..place + length - 1)
+                place += length
+            }
+            return found
+        }
+    }
+}
+
+private fun JSONArray.strings() = List(length()) { getString(it) }
