@@ -25,7 +25,7 @@ import contextlib
 import platform
 import statistics
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +43,7 @@ from pipeline.exporters.parity import Answers, Sentences, demand_equal, keras_an
 from pipeline.exporters.phone import file_of, write_phone_folder
 from pipeline.exporters.saved_model import save_saved_model, size_of
 from pipeline.exporters.sentences import choose_sentences
+from pipeline.exporters.small_tables import small_tables
 from pipeline.runtime.errors import UserError
 from pipeline.runtime.translator import PhoneTranslator
 from pipeline.scoring.metrics import bleu_against, bleu_signature
@@ -139,16 +140,14 @@ def _export_tflite(
     wanted: list[str] = list(dict.fromkeys(config.export.tflite))
     models: dict[str, bytes] = {}
     artefacts: dict[str, dict[str, Any]] = {}
-    with quiet(), tflite.traced(translator.model, translator.search, config.model.max_tokens) as graph:
-        for precision in dict.fromkeys(["float32", *wanted]):
-            with _timed() as seconds:
-                models[precision] = tflite.convert(graph, precision)
-            artefacts[f"tflite/{precision}"] = {
-                "path": f"tflite/{file_of(precision)}",
-                "bytes": len(models[precision]),
-                "ops": tflite.operators(models[precision]),
-                "seconds": seconds(),
-            }
+    for precision, content, seconds in _converted(translator, config, dict.fromkeys(["float32", *wanted])):
+        models[precision] = content
+        artefacts[f"tflite/{precision}"] = {
+            "path": f"tflite/{file_of(precision)}",
+            "bytes": len(content),
+            "ops": tflite.operators(content),
+            "seconds": seconds,
+        }
     _check_size("float32.tflite", len(models["float32"]), translator)
 
     with _disk(run):
@@ -167,6 +166,23 @@ def _export_tflite(
         write_phone_folder(folder, {name: models[name] for name in wanted}, translator.tokenizer, translator.search, config)
         del artefacts["tflite/float32"]
     return artefacts
+
+
+def _converted(translator: Translator, config: Config, precisions: Iterable[str]) -> list[tuple[str, bytes, float]]:
+    """The content of the file of each precision, and the seconds of making it."""
+    made = []
+    for small, group in ((False, [one for one in precisions if one != "int8"]), (True, [one for one in precisions if one == "int8"])):
+        if not group:
+            continue
+        with quiet(), contextlib.ExitStack() as stack:
+            if small:
+                stack.enter_context(small_tables(translator.model))
+            graph = stack.enter_context(tflite.traced(translator.model, translator.search, config.model.max_tokens))
+            for precision in group:
+                with _timed() as seconds:
+                    content = tflite.convert(graph, precision)
+                made.append((precision, content, seconds()))
+    return made
 
 
 def _compared(sentences: Sentences, expected: Answers, found: Answers) -> dict[str, Any]:
