@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shutil
 from collections.abc import Sequence
 from typing import Any
 
@@ -16,7 +17,7 @@ from pipeline.support.stages import stage_main
 
 
 def run_stage(config: Config, run: RunDirectory, web: bool = False) -> None:
-    """Writes export/: saved_model/, tflite/, web/ where it is asked for, and report.json.
+    """Writes export/: saved_model/, tflite/ and tflite.zip, web/ where it is asked for, report.json and report.html.
 
     Or nothing, where an artefact does not translate as the model does.
 
@@ -38,6 +39,8 @@ def run_stage(config: Config, run: RunDirectory, web: bool = False) -> None:
     with replacing(run.export) as temporary:
         temporary.mkdir()
         report = export_artefacts(config, run, temporary)
+        if config.export.tflite:
+            shutil.make_archive(str(temporary / run.tflite.name), "zip", temporary, run.tflite.name)
         if web:
             write_page(temporary / run.tflite.name, temporary / run.web.name)
         write_json(temporary / run.export_report.name, report)

@@ -340,6 +340,13 @@ def test_the_app_is_the_folder_alone(folder: Path, tmp_path: Path) -> None:
     assert lines[3] == "0 []"
 
 
+def test_the_zip_is_the_folder(exported: Exported, tmp_path: Path) -> None:
+    shutil.unpack_archive(exported.run.export / "tflite.zip", tmp_path)
+    original = {path.relative_to(exported.run.export): path.read_bytes() for path in exported.run.tflite.rglob("*") if path.is_file()}
+    assert {path.relative_to(tmp_path): path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == original
+    assert Path("tflite/apps/Translator.kt") in original and Path("tflite/python/pocketnmt_runtime/translator.py") in original
+
+
 def test_the_sources_for_apps_name_what_is_in_the_files(folder: Path) -> None:
     """They cannot be built here: at least every name and number that they have in common with the files is the right one."""
     from ai_edge_litert.interpreter import Interpreter

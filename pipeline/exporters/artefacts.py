@@ -56,6 +56,9 @@ SCHEMA_VERSION = 2
 _BYTES_A_WEIGHT = 4
 _SIGNIFICANT = 0.05
 _TIMED = 200
+_ENOUGH = 100
+"""Sentences of which resampling says something."""
+
 _SLACK = 1.02, 200_000
 """What the bytes of the weights may be exceeded by: a factor, and bytes for graph and names."""
 
@@ -106,7 +109,8 @@ def export_artefacts(config: Config, run: RunDirectory, folder: Path) -> dict[st
             found = saved_model_answers(process, EOS, PAD)
             demand_equal("saved_model", sentences, expected, found)
             artefacts["saved_model"] |= _compared(sentences, expected, found)
-        _demand_quality(artefacts, sentences.bleu(expected.texts), config.export.max_bleu_loss)
+        if len(sentences.texts) >= _ENOUGH:
+            _demand_quality(artefacts, sentences.bleu(expected.texts), config.export.max_bleu_loss)
 
     return {
         "schema_version": SCHEMA_VERSION,
