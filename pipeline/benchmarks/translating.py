@@ -6,14 +6,15 @@ import statistics
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from pipeline.configuration import Config
 from pipeline.data.corpus import load_split
 from pipeline.data.subwords import Tokenizer
 from pipeline.decoding.text_stream import SentenceTranslator
 from pipeline.exporters.engines import LiteRTEngine
+from pipeline.exporters.phone import file_of
 from pipeline.runtime.errors import UserError
+from pipeline.runtime.translator import SMALLEST_FIRST
 from pipeline.scoring.metrics import corpus_bleu
 from pipeline.support.run_directory import RunDirectory
 
@@ -100,7 +101,7 @@ def measure(
 
 def exported_precisions(run: RunDirectory) -> list[str]:
     """Of the .tflite files that a run has, the largest first."""
-    return [name for name in ("float32", "float16", "int8") if Path(run.tflite / f"{name}.tflite").is_file()]
+    return [name for name in reversed(SMALLEST_FIRST) if (run.tflite / file_of(name)).is_file()]
 
 
 def _keras(config: Config, run: RunDirectory, beam_size: int) -> SentenceTranslator:

@@ -29,8 +29,7 @@ def load_translator(run: RunDirectory, config: Config, *others: RunDirectory, gl
         UserError: see there; or the run is not exported, or its .tflite file cannot do what is asked for.
     """
     if config.decoding.engine == "keras":
-        options = {} if glossary is None else {"glossary": glossary}
-        return TextTranslator.load(run, config, *others, **options)
+        return TextTranslator.load(run, config, *others, glossary=glossary)
     if others:
         raise UserError("decoding.engine: litert translates with one model; leave --ensemble out, or set it to keras.")
     if glossary is not None:

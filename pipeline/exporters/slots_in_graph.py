@@ -7,7 +7,7 @@ from typing import Any
 import tensorflow as tf
 
 from pipeline.runtime.errors import UserError
-from pipeline.runtime.slots import Slots
+from pipeline.runtime.slots import LOST, Slots
 
 Tensor = Any
 
@@ -56,7 +56,7 @@ class SlotsInGraph:
         place = tf.reduce_sum(before * tf.one_hot(kind, kinds, dtype=tf.int32), axis=-1)
         is_slot = tf.logical_and(kind < kinds, place < number)
         slot = tf.where(is_slot, kind * number + place, 0)
-        plain = tf.strings.regex_replace(flat, f"[{self._slots.symbols[0]}-{self._slots.symbols[-1]}]", "\ufffd")
+        plain = tf.strings.regex_replace(flat, self._slots.slot_pattern, LOST)
         masked = tf.strings.reduce_join(parts.with_flat_values(tf.where(is_slot, tf.gather(self._symbols, slot), plain)), axis=1)
         cells = tf.stack([tf.cast(parts.value_rowids(), tf.int32), slot], axis=1)
         rows = tf.cast(parts.nrows(), tf.int32)

@@ -17,7 +17,7 @@ from functools import cached_property
 from typing import Any, NamedTuple
 
 _FIRST = 0xE000
-_LOST = "\ufffd"
+LOST = "\ufffd"
 """What becomes of a character of the text that looks like a slot, where no slot is left for it."""
 
 NUMBERS = r"\d+(?:[.,:]\d+)*"
@@ -138,7 +138,7 @@ class Slots:
 
     def _plain(self, text: str) -> str:
         """Text that nobody takes for a slot."""
-        return self._slot.sub(_LOST, text)
+        return self._slot.sub(LOST, text)
 
     def _spans(self, text: str, first: tuple[str, ...] = ()) -> list[Span]:
         """What slots may stand for, from left to right; where texts of `first` stand, nothing else is found, whatever their kind."""
@@ -175,12 +175,17 @@ class Slots:
 
     @cached_property
     def _slot(self) -> re.Pattern[str]:
-        return re.compile(f"[{chr(_FIRST)}-{chr(_FIRST + max(self.size, 1) - 1)}]")
+        return re.compile(self.slot_pattern)
+
+    @property
+    def slot_pattern(self) -> str:
+        """Of any one slot."""
+        return f"[{chr(_FIRST)}-{chr(_FIRST + max(self.size, 1) - 1)}]"
 
     @property
     def foreign_pattern(self) -> str:
         """Of text that is not known: its words in a row, and what looks like a slot."""
-        run = self._slot.pattern if self.known is None else rf"[^\s{''.join(map(re.escape, sorted(self.known)))}]"
+        run = self.slot_pattern if self.known is None else rf"[^\s{''.join(map(re.escape, sorted(self.known)))}]"
         return f"{run}+(?: +{run}+)*"
 
     @cached_property

@@ -96,9 +96,7 @@ class PhoneTranslator:
         """
         if not 0 < len(source_ids) <= self.limit:
             raise ValueError(f"Expected 1 to {self.limit} ids. Received: {len(source_ids)}")
-        padded = np.full((1, self.limit + 1), self._pad, dtype=np.int32)
-        padded[0, : len(source_ids) + 1] = [*source_ids, self._eos]
-        found = self._search(source_ids=padded, length=np.array([len(source_ids) + 1], dtype=np.int32))
+        found = self._search(source_ids=self._padded(source_ids, self.limit + 1), length=np.array([len(source_ids) + 1], dtype=np.int32))
         ids = found["ids"][0].tolist()
         return [token for token in ids if token not in (self._pad, self._eos)], float(found["score"][0]), self._eos in ids
 
@@ -117,14 +115,10 @@ class PhoneTranslator:
         """
         if ATTENTION not in self._interpreter.get_signature_list():
             raise UserError(f"{self.precision}.tflite: its model has no attention to look at.")
-        source = np.full((1, self.limit + 1), self._pad, dtype=np.int32)
-        source[0, : len(source_ids) + 1] = [*source_ids, self._eos]
-        target = np.full((1, self.details["max_target_tokens"]), self._pad, dtype=np.int32)
-        shown = [*ids, self._eos][: target.shape[1]]
-        target[0, : len(shown)] = shown
+        source, target = self._padded(source_ids, self.limit + 1), self._padded(ids, self.details["max_target_tokens"])
         look = self._interpreter.get_signature_runner(ATTENTION)
         found = look(source_ids=source, length=np.array([len(source_ids) + 1], dtype=np.int32), target_ids=target)
-        weights: NDArray[np.float32] = found["weights"][0, : len(shown), : len(source_ids) + 1]
+        weights: NDArray[np.float32] = found["weights"][0, : len(ids) + 1, : len(source_ids) + 1]
         return weights
 
     def encode(self, sentence: str) -> tuple[list[int], dict[str, str]]:
@@ -139,6 +133,11 @@ class PhoneTranslator:
     def count(self, text: str) -> int:
         """Pieces of a text; too many where it has more placeholders than there are slots."""
         return len(self.encode(text)[0]) if self.slots.fits(text) else self.limit + 1
+
+    def _padded(self, ids: Sequence[int], size: int) -> NDArray[np.int32]:
+        """[1, size]: ids, EOS as far as there is room, padding."""
+        row = [*ids, self._eos][:size]
+        return np.array([row + [self._pad] * (size - len(row))], dtype=np.int32)
 
     def _translate_sentence(self, sentence: str) -> str:
         source_ids, kept = self.encode(sentence)

@@ -14,6 +14,7 @@ from pipeline import __version__
 from pipeline.scoring.charts import grouped_bars
 from pipeline.scoring.metrics import sentence_scores
 from pipeline.scoring.systems import Judged, TestSet, sample_indices
+from pipeline.support.pages import rendered
 
 SHOWN = 15
 """Sentences of a kind."""
@@ -46,13 +47,10 @@ def evaluation_page(title: str, test: TestSet, systems: Mapping[str, Judged], fa
         systems: name -> its translations, scored; others are compared with the first.
         facts: what else there is to know of the first, such as its settings.
     """
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
-    environment = Environment(
-        loader=PackageLoader("pipeline.scoring", "."), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
     first = next(iter(systems.values()))
-    return environment.get_template("page.html.j2").render(
+    return rendered(
+        "pipeline.scoring",
+        "page.html.j2",
         title=title,
         version=__version__,
         test=test,

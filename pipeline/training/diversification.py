@@ -7,6 +7,7 @@ the corpus. On small corpora that is worth more than any regularisation we have 
 
 from __future__ import annotations
 
+import itertools
 import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -130,8 +131,8 @@ def new_pairs(train: Dataset, translations: Mapping[str, Dataset]) -> Iterator[t
 def write_pairs(rows: Iterator[tuple[str, str, str, float]], folder: Path) -> None:
     """Writes them as a table."""
     with TableWriter(folder) as writer:
-        for row in rows:
-            writer.write(pa.record_batch([[value] for value in row], schema=SCHEMA))
+        while some := list(itertools.islice(rows, _AT_ONCE)):
+            writer.write(pa.record_batch([list(column) for column in zip(*some, strict=True)], schema=SCHEMA))
 
 
 def training_table(run: RunDirectory, config: Config) -> Dataset:
