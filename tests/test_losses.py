@@ -144,6 +144,33 @@ def test_enormous_logits_give_a_finite_loss_and_the_right_gradients(tied: bool, 
         np.testing.assert_allclose(one, other, rtol=1e-3, atol=1e-3 * np.max(np.abs(other)))
 
 
+def consistent(readout: Any, kernel: Any, bias: Any, ids: Any, smoothing: float, tied: bool, weight: float) -> Any:
+    """R-Drop's definition: the cross-entropy of both readings, and the divergences of their predictions from each other."""
+    values = [tf.cast(value, tf.float64) for value in (readout, kernel, bias)]
+    log_probs = tf.nn.log_softmax(tf.einsum("btr,vr->btv" if tied else "btr,rv->btv", *values[:2]) + values[2])
+    p, q = tf.split(log_probs, 2)
+    divergence = tf.reduce_sum(tf.exp(p) * (p - q) + tf.exp(q) * (q - p), axis=-1)
+    real = tf.cast(ids[: len(ids) // 2] > 0, tf.float64)
+    disagreement = tf.reduce_sum(divergence * real) / tf.reduce_sum(real)
+    return plain(readout, kernel, bias, ids, smoothing, tied) + weight / 4 * disagreement
+
+
+@layouts
+@smoothings
+def test_consistency_is_that_of_r_drop(tied: bool, smoothing: float) -> None:
+    readout, kernel, bias, ids = arguments(tied)
+    other = readout + 0.5 * tf.constant(np.random.default_rng(2).normal(size=readout.shape), tf.float32)
+    values = [tf.concat([readout, other], 0), kernel, bias, tf.concat([ids, ids], 0)]
+    loss, gradients = value_and_gradients(
+        lambda *some: output_cross_entropy(*some, label_smoothing=smoothing, tied=tied, consistency=3.0), values
+    )
+    expected_loss, expected = value_and_gradients(consistent, values, smoothing, tied, 3.0)
+    assert float(loss) == pytest.approx(float(expected_loss), rel=1e-6)
+    assert float(expected_loss) > 1.1 * float(plain(*values, smoothing, tied))
+    for one, other in zip(gradients, expected, strict=True):
+        np.testing.assert_allclose(one, other, **CLOSE)
+
+
 def test_a_loss_that_is_no_number_stays_none() -> None:
     """The training loop stops at it."""
     readout, *rest = arguments()

@@ -280,15 +280,30 @@ def test_the_memory_may_have_the_words_themselves() -> None:
     assert Model(**settings | {"encoder": {"units": D, "words": True}}).memory_size == 2 * D + E
 
 
-@pytest.mark.parametrize(("layers", "precision"), [(2, "float32"), (1, "bfloat16")])
-def test_training_lowers_the_loss(layers: int, precision: str) -> None:
+def test_with_consistency_training_reads_twice_under_dropout() -> None:
+    """Each sentence's two readings differ, and cost more the more they are to agree; validation reads once."""
+    keras.utils.set_random_seed(1)
+    settings = Model(embedding_size=16, encoder={"units": 16}, decoder={"units": 16}, shared_embeddings=False, dropout=0.3)
+    model = build_model(settings, SOURCE_V, TARGET_V, consistency=1.0)
+    inputs, target_ids = pairs()
+    readout = np.asarray(model(inputs, training=True))
+    assert len(readout) == 2 * len(target_ids)
+    assert np.all(np.any(readout[: len(target_ids)] != readout[len(target_ids) :], axis=(1, 2)))
+    agreeing = float(model.compute_loss(y=target_ids, y_pred=readout))
+    model.consistency = 5.0
+    assert float(model.compute_loss(y=target_ids, y_pred=readout)) > agreeing
+    assert model(inputs).shape[0] == len(target_ids)
+
+
+@pytest.mark.parametrize(("layers", "precision", "consistency"), [(2, "float32", 0.0), (1, "bfloat16", 0.0), (1, "float32", 2.0)])
+def test_training_lowers_the_loss(layers: int, precision: str, consistency: float) -> None:
     """The usual Keras means: compile, fit; from new weights, at about log V, to a few pairs known by heart."""
     keras.utils.set_random_seed(1)
     settings = Model(
         embedding_size=16, encoder={"units": 16}, attention={"units": 16}, decoder={"units": 16, "layers": layers},
         shared_embeddings=False, tied_output=False, dropout=0.1,
     )  # fmt: skip
-    model = build_model(settings, SOURCE_V, TARGET_V, label_smoothing=0.1, precision=precision)
+    model = build_model(settings, SOURCE_V, TARGET_V, label_smoothing=0.1, consistency=consistency, precision=precision)
     inputs, target_ids = pairs()
     model.compile(optimizer=keras.optimizers.Adam(0.02, global_clipnorm=1.0))
     before = model.evaluate(inputs, target_ids, verbose=0)

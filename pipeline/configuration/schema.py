@@ -11,7 +11,7 @@ from pydantic import Field, model_validator
 
 from pipeline.configuration.schema_data import Data, Tokenizer
 from pipeline.configuration.schema_model import Model
-from pipeline.configuration.section import Fraction, PositiveFloat, PositiveInt, Section
+from pipeline.configuration.section import Fraction, NonNegativeFloat, PositiveFloat, PositiveInt, Section
 
 # --- training ---------------------------------------------------------------------------------------------------------
 
@@ -50,8 +50,13 @@ class Training(Section):
     plateau_patience: PositiveInt = Field(2, description="Of schedule plateau: that many validations in a row without a better one.")
     warmup_steps: Annotated[int, Field(ge=0)] = Field(200, description="Updates over which the rate rises from 0 to its peak.")
     label_smoothing: Fraction = Field(0.1, description="Probability mass taken from the reference token (Szegedy et al., 2016).")
+    consistency: NonNegativeFloat = Field(
+        0.0,
+        description="R-Drop (Liang et al., 2021): each pair is read twice, under dropout, and this is the weight of what the two "
+        "predictions disagree in, such as 5; an update takes twice as long. 0 = none.",
+    )
     clip_norm: PositiveFloat = Field(1.0, description="Bound of the gradient's global norm.")
-    weight_decay: Annotated[float, Field(ge=0.0)] = Field(
+    weight_decay: NonNegativeFloat = Field(
         0.0,
         description="Of AdamW (Loshchilov & Hutter, 2019), times the learning rate; not on biases and other single rows. 0.01 is usual.",
     )
@@ -96,16 +101,14 @@ class Decoding(Section):
 
     beam_size: PositiveInt = Field(4, description="K, hypotheses kept; 1 = greedy.")
     best: PositiveInt = Field(1, description="N, translations of each sentence; with more than beam_size, the beam is as wide as this.")
-    length_penalty: Annotated[float, Field(ge=0.0)] = Field(
+    length_penalty: NonNegativeFloat = Field(
         1.0, description="alpha of ((5 + length) / 6) ** alpha, which divides a hypothesis's log probability (Wu et al., 2016, eq. 14)."
     )
-    coverage_penalty: Annotated[float, Field(ge=0.0)] = Field(
+    coverage_penalty: NonNegativeFloat = Field(
         0.0, description="beta of the penalty for source tokens that were not looked at (the same equation); 0.2 is usual, 0 = none."
     )
     max_tokens: PositiveInt = Field(100, description="Limit of a translation in pieces.")
-    min_length_ratio: Annotated[float, Field(ge=0.0)] = Field(
-        0.0, description="No translation has fewer than this many times the source's pieces."
-    )
+    min_length_ratio: NonNegativeFloat = Field(0.0, description="No translation has fewer than this many times the source's pieces.")
     max_length_ratio: PositiveFloat | None = Field(
         2.0,
         description="No translation has more than this many times the source's pieces and 10; null = max_tokens alone, and a search that "
@@ -156,7 +159,7 @@ class Export(Section):
     web: bool = Field(False, description="A page that translates in a browser (needs npm, once); the same as export --web.")
     beam_size: PositiveInt = Field(4, description="Beam of the exported search.")
     parity_sentences: PositiveInt = Field(1000, description="Test sentences that all float32 artefacts must translate to the same ids.")
-    max_bleu_loss: Annotated[float, Field(ge=0.0)] = Field(
+    max_bleu_loss: NonNegativeFloat = Field(
         0.2,
         description="BLEU that an artefact may lose on these sentences; a larger loss, unless it may be chance, fails the export.",
     )

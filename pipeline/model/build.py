@@ -20,14 +20,20 @@ from pipeline.model.seq2seq import Seq2Seq
 
 
 def build_model(
-    settings: Any, source_vocabulary: int, target_vocabulary: int, *, label_smoothing: float = 0.0, precision: str = "float32"
+    settings: Any,
+    source_vocabulary: int,
+    target_vocabulary: int,
+    *,
+    label_smoothing: float = 0.0,
+    consistency: float = 0.0,
+    precision: str = "float32",
 ) -> Seq2Seq:
     """The network that `settings`, the config's section `model`, describes, with new weights.
 
     Args:
         settings: see `pipeline.configuration.schema_model.Model`.
         source_vocabulary, target_vocabulary: pieces of each side.
-        label_smoothing: of the training loss.
+        label_smoothing, consistency: of the training loss.
         precision: of the matrix products, "float32" or "bfloat16".
     """
     return Seq2Seq(
@@ -39,6 +45,7 @@ def build_model(
         shared_embeddings=settings.shared_embeddings,
         tied_output=settings.tied_output,
         label_smoothing=label_smoothing,
+        consistency=consistency,
         precision=precision,
     )
 

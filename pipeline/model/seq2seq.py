@@ -25,6 +25,7 @@ class Seq2Seq(keras.Model):
         shared_embeddings: one table for both sides.
         tied_output: the output layer is the target embedding, transposed (Press & Wolf, 2017); needs R = E.
         label_smoothing: of the training loss; validation is always without.
+        consistency: weight of R-Drop (Liang et al., 2021) in the training loss; 0 = none.
         precision: of the matrix products, "float32" or "bfloat16".
     """
 
@@ -39,6 +40,7 @@ class Seq2Seq(keras.Model):
         shared_embeddings: bool = False,
         tied_output: bool = False,
         label_smoothing: float = 0.0,
+        consistency: float = 0.0,
         precision: str = "float32",
     ) -> None:
         if shared_embeddings and source_vocabulary != target_vocabulary:
@@ -47,6 +49,7 @@ class Seq2Seq(keras.Model):
             )
         super().__init__(name="seq2seq")
         self.label_smoothing = label_smoothing
+        self.consistency = consistency
         self.precision = precision
         self.tied_output = tied_output
         self.source_embedding = _embedding(source_vocabulary, embedding_size)
@@ -68,8 +71,11 @@ class Seq2Seq(keras.Model):
             inputs: source_ids [B, S] and target_inputs [B, T], the target shifted right (BOS first); 0 is padding.
 
         Returns:
-            readout [B, T, R]: `logits` of position t predict target token t.
+            readout [B, T, R]: `logits` of position t predict target token t. In training with `consistency` every sentence is read
+            twice, each time with dropout of its own: [2B, T, R].
         """
+        if training and self.consistency:
+            inputs = {name: _twice(ids) for name, ids in inputs.items()}
         encoded = self.encode(inputs["source_ids"], training=training)
         readout, _ = self.decoder.teacher_forced(self.embed_target(inputs["target_inputs"]), encoded, training=training)
         return readout
@@ -108,15 +114,30 @@ class Seq2Seq(keras.Model):
     def compute_loss(
         self, x: Any = None, y: Tensor = None, y_pred: Tensor = None, sample_weight: Any = None, training: bool = True
     ) -> Tensor:
-        """Cross-entropy a token; y: [B, T] target ids, 0 at padding; y_pred: [B, T, R] what `call` gives."""
+        """Cross-entropy a token; y: [B, T] target ids, 0 at padding; y_pred: what `call` gives."""
         kernel = self.target_embedding.embeddings if self.tied_output else self.output_kernel
-        smoothing = self.label_smoothing if training else 0.0
-        return output_cross_entropy(y_pred, kernel, self.output_bias, y, smoothing, self.precision, self.tied_output)
+        if not training:
+            return output_cross_entropy(y_pred, kernel, self.output_bias, y, precision=self.precision, tied=self.tied_output)
+        return output_cross_entropy(
+            y_pred,
+            kernel,
+            self.output_bias,
+            _twice(y) if self.consistency else y,
+            self.label_smoothing,
+            self.precision,
+            self.tied_output,
+            self.consistency,
+        )
 
     @property
     def _embedding_scale(self) -> float:
         # Tables start small, as an output layer must; inputs should have unit variance (Vaswani et al., 2017, 3.4).
         return float(self.source_embedding.output_dim) ** 0.5
+
+
+def _twice(ids: Tensor) -> Tensor:
+    """[B, ...] -> [2B, ...]: the batch, and once more."""
+    return ops.concatenate([ids, ids], axis=0)
 
 
 def _embedding(vocabulary: int, size: int) -> keras.layers.Embedding:

@@ -55,6 +55,7 @@ def config_of(config: Config, helper: str) -> Config:
                     "validations": _VALIDATIONS,
                     "patience": None,
                     "tensorboard": False,
+                    "consistency": 0.0,
                     "diversify": None,
                 }
             ),

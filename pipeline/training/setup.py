@@ -24,7 +24,14 @@ def new_model(config: Config, source_vocabulary: int, target_vocabulary: int) ->
     """A model with new weights, compiled for training; the learning rate is its peak until something else is set."""
     settings = config.training
     precision = resolve_precision(settings.precision)
-    model = build_model(config.model, source_vocabulary, target_vocabulary, label_smoothing=settings.label_smoothing, precision=precision)
+    model = build_model(
+        config.model,
+        source_vocabulary,
+        target_vocabulary,
+        label_smoothing=settings.label_smoothing,
+        consistency=settings.consistency,
+        precision=precision,
+    )
     optimizer = FusedAdam(
         settings.learning_rate,
         beta_2=0.998,
