@@ -24,14 +24,15 @@ MAY_IMPORT = {
     "data": BASE,
     "scoring": BASE,
     "decoding": BASE | {"data", "model", "scoring"},
-    "training": BASE | {"data", "model", "decoding", "scoring"},
+    "training": BASE | {"data", "model", "decoding", "scoring", "inspect"},
     "exporters": BASE | {"data", "model", "decoding", "training", "scoring"},
+    "inspect": BASE | {"data", "model", "decoding"},
     "comparison": BASE,
     "benchmarks": BASE | {"data", "model", "decoding", "training", "exporters", "scoring"},
 }
 
 # Where TensorFlow itself is meant, not Keras: all of exporters/, and these files.
-TENSORFLOW = {"exporters", "decoding/compiled.py", "training/optimizer.py"}
+TENSORFLOW = {"exporters", "decoding/compiled.py", "training/optimizer.py", "inspect/gradients.py"}
 TENSORFLOW_TEXT = {"exporters/saved_model.py"}
 
 HEAVY = {

@@ -12,9 +12,9 @@ from toy_training import history, started, state, states
 from pipeline import evaluate, tokenize, train, translate
 from pipeline.configuration import load_config
 from pipeline.support.files import read_json
+from pipeline.support.history import COLUMNS
 from pipeline.support.run_directory import RunDirectory
 from pipeline.training.checkpoints import Checkpoints
-from pipeline.training.history import COLUMNS
 
 
 def test_a_run_has_what_it_promises(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -43,6 +43,16 @@ class Batch:
         """Real target tokens, EOS counted, padding not."""
         return int(np.count_nonzero(self.target_ids))
 
+    @property
+    def cells(self) -> int:
+        """Ids of both sides, padding counted."""
+        return int(self.source_ids.size + self.target_ids.size)
+
+    @property
+    def padding(self) -> int:
+        """How many of `cells` are padding."""
+        return self.cells - int(np.count_nonzero(self.source_ids)) - self.target_tokens
+
 
 class EncodedPairs:
     """All pairs of a split as ids, compactly: one array a side and where each sentence begins in it.

@@ -32,6 +32,10 @@ class Cell:
         """The next state: inputs [..., G D] = x_t W + b, products [..., G D] = h_{t-1} U, state [..., states D]."""
         raise NotImplementedError
 
+    def openings(self, inputs: Tensor, products: Tensor) -> dict[str, Tensor]:
+        """How far each gate is open in `step`, 0 to 1, by name: [..., D] each; to look at."""
+        return {}
+
     def linearise(self, inputs: Tensor, products: Tensor, state: Tensor) -> tuple[Tensor, Tensor | None]:
         """The derivatives of `step` at these points, for any number of steps at once.
 
@@ -91,6 +95,11 @@ class GRU(Cell):
         update, _, _, candidate = self._gates(inputs, products)
         return state + update * (candidate - state)
 
+    def openings(self, inputs: Tensor, products: Tensor) -> dict[str, Tensor]:
+        """See `Cell.openings`."""
+        update, reset, _, _ = self._gates(inputs, products)
+        return {"update": update, "reset": reset}
+
     def linearise(self, inputs: Tensor, products: Tensor, state: Tensor) -> tuple[Tensor, Tensor | None]:
         """d h_t / d h_{t-1} past the product, d h_t / d (h_{t-1} U) for each gate; besides, d h_t / d (x_t W_n)."""
         update, reset, hidden, candidate = self._gates(inputs, products)
@@ -138,6 +147,13 @@ class LSTM(Cell):
         """See `Cell.step`; the gates stand in the order i, f, o, g, a state is h beside c."""
         _, _, out, _, _, memory = self._gates(inputs, products, state)
         return ops.concatenate([out * ops.tanh(memory), memory], axis=-1)
+
+    def openings(self, inputs: Tensor, products: Tensor) -> dict[str, Tensor]:
+        """See `Cell.openings`."""
+        units = inputs.shape[-1] // 4
+        return dict(
+            zip(("input", "forget", "output"), ops.split(ops.sigmoid((inputs + products)[..., : 3 * units]), 3, axis=-1), strict=True)
+        )
 
     def linearise(self, inputs: Tensor, products: Tensor, state: Tensor) -> tuple[Tensor, Tensor | None]:
         """d c_t / d c_{t-1}, d h_t / d c_t; d c_t / d of the products of i, f and g, d h_t / d that of o."""

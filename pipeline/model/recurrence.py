@@ -67,10 +67,13 @@ def run_sequence(
 
 def run_step(cell: Cell, inputs: Tensor, state: Tensor, kernel: Tensor, scale: Tensor | None = None, precision: str = "float32") -> Tensor:
     """One step of `run_sequence`: inputs [..., B, G D], state [..., B, n D] -> the next state [..., B, n D]."""
+    return cell.step(inputs, state_products(cell, state, kernel, scale, precision), state)
+
+
+def state_products(cell: Cell, state: Tensor, kernel: Tensor, scale: Tensor | None = None, precision: str = "float32") -> Tensor:
+    """The state's part of the gates: state [..., B, n D] -> [..., B, G D]."""
     products = matmul(state[..., : kernel.shape[-2]], kernel, precision)
-    if scale is not None:
-        products = normalise(products, cell.gates)[0] * scale
-    return cell.step(inputs, products, state)
+    return products if scale is None else normalise(products, cell.gates)[0] * scale
 
 
 def normalise(products: Tensor, gates: int) -> tuple[Tensor, Tensor]:

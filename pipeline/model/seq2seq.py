@@ -82,8 +82,11 @@ class Seq2Seq(keras.Model):
 
     def encode(self, source_ids: Tensor, training: bool = False) -> Encoded:
         """Reads source sentences: ids [B, S], 0 at padding."""
-        mask = ops.not_equal(source_ids, 0)
-        memory, summary = self.encoder(self.source_embedding(source_ids) * self._embedding_scale, token_mask=mask, training=training)
+        return self.encode_embedded(self.embed_source(source_ids), ops.not_equal(source_ids, 0), training)
+
+    def encode_embedded(self, embedded: Tensor, mask: Tensor, training: bool = False) -> Encoded:
+        """Reads source sentences whose embeddings [B, S, E] are there; mask [B, S] bool, True at real tokens."""
+        memory, summary = self.encoder(embedded, token_mask=mask, training=training)
         return Encoded(memory, self.decoder.attention.project(memory), mask, self.decoder.initial_state(memory, summary, mask))
 
     def decode_step(self, token_ids: Tensor, state: Tensor, encoded: Encoded) -> tuple[Tensor, Tensor, Tensor]:
@@ -100,6 +103,10 @@ class Seq2Seq(keras.Model):
         embedded = self.embed_target(token_ids)
         readout, state, weights = self.decoder.step(embedded, state, encoded)
         return self.logits(readout), state, weights
+
+    def embed_source(self, token_ids: Tensor) -> Tensor:
+        """ids [...] -> embeddings [..., E]."""
+        return self.source_embedding(token_ids) * self._embedding_scale
 
     def embed_target(self, token_ids: Tensor) -> Tensor:
         """ids [...] -> embeddings [..., E]."""

@@ -17,7 +17,7 @@ import numpy as np
 from pipeline.runtime.errors import UserError
 from pipeline.support.console import say
 from pipeline.support.files import remove, replacing
-from pipeline.training.history import Row
+from pipeline.support.history import Row
 
 KEPT = 2
 SCHEMA_VERSION = 1
@@ -35,7 +35,9 @@ class Recent:
         loss, tokens: sum of the batches' losses (nats), and their target tokens.
         seconds: spent in updates.
         updates, norm, norm_max: of those whose gradient was finite: how many, and the sum and the largest of their gradients' norms.
+        clipped: those of them whose norm was above the bound.
         skipped: batches left out because their loss or gradient was not finite.
+        cells, padding: ids of both sides that were computed with, and those of them that were padding.
     """
 
     loss: float = 0.0
@@ -44,7 +46,10 @@ class Recent:
     updates: int = 0
     norm: float = 0.0
     norm_max: float = 0.0
+    clipped: int = 0
     skipped: int = 0
+    cells: int = 0
+    padding: int = 0
 
 
 @dataclass

@@ -10,25 +10,8 @@ from typing import Any
 
 from pipeline.runtime.errors import UserError
 from pipeline.support.files import write_text
+from pipeline.support.history import COLUMNS, Row
 from pipeline.support.run_directory import RunDirectory
-
-COLUMNS = {
-    "update": "updates done",
-    "epoch": "passes over the training split, with its fraction",
-    "seconds": "of training and validating so far",
-    "learning_rate": "of the last update",
-    "tokens_per_second": "target tokens since the last validation, padding not counted",
-    "train_loss": "mean since the last validation, nats a token, label smoothing included",
-    "gradient_norm": "mean over the updates since the last validation, before clipping",
-    "gradient_norm_max": "the largest of them",
-    "skipped": "batches since the last validation that were left out, because their loss or gradient was no finite number",
-    "validation_loss": "nats a token, without label smoothing; of the averaged weights, where training.average is on",
-    "perplexity": "exp(validation_loss)",
-    "bleu": "sacreBLEU of greedy translations of the first validation sentences",
-    "best": "1 if this is the best validation so far",
-}
-
-Row = dict[str, float]
 
 
 class History:

@@ -15,6 +15,7 @@ from pipeline.decoding.weights import keep_weights
 from pipeline.model.seq2seq import Seq2Seq
 from pipeline.runtime.errors import UserError
 from pipeline.support.console import say
+from pipeline.support.history import Row
 from pipeline.support.run_directory import RunDirectory
 from pipeline.training.averaging import averaged_weights
 from pipeline.training.budget import updates_within
@@ -22,7 +23,7 @@ from pipeline.training.checkpoints import Checkpoints, Progress, Recent
 from pipeline.training.corpus import TrainingCorpus
 from pipeline.training.diagnosis import IN_A_ROW, not_finite
 from pipeline.training.display import Display
-from pipeline.training.history import History, Row
+from pipeline.training.history import History
 from pipeline.training.interruption import deferred_signals
 from pipeline.training.schedule import learning_rate
 from pipeline.training.step import state_of, taken_back, update
@@ -147,6 +148,7 @@ class Trainer:
             recent.updates += 1
             recent.norm += norm
             recent.norm_max = max(recent.norm_max, norm)
+            recent.clipped += norm > self._settings.clip_norm
         seconds = time.monotonic() - start
         progress.seconds += seconds
         recent.seconds += seconds
@@ -156,6 +158,8 @@ class Trainer:
         progress, recent, optimizer = self.progress, self.progress.recent, self._model.optimizer
         skipped = int(np.asarray(optimizer.skipped))
         loss = update(self._model, batch)
+        recent.cells += batch.cells
+        recent.padding += batch.padding
         if math.isfinite(loss) and int(np.asarray(optimizer.skipped)) == skipped:
             progress.in_a_row = 0
             recent.loss += loss * batch.target_tokens
@@ -196,6 +200,8 @@ class Trainer:
             "train_loss": recent.loss / recent.tokens if recent.tokens else math.nan,
             "gradient_norm": recent.norm / recent.updates if recent.updates else math.nan,
             "gradient_norm_max": recent.norm_max,
+            "clipped": recent.clipped / recent.updates if recent.updates else math.nan,
+            "padding": recent.padding / recent.cells if recent.cells else math.nan,
             "skipped": recent.skipped,
             "validation_loss": validation.loss,
             "perplexity": validation.perplexity,

@@ -1,0 +1,136 @@
+"""A sentence and its translation as the model saw them: pieces of both sides, probabilities, attention. What all pictures begin with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from keras import ops
+from numpy.typing import NDArray
+
+from pipeline.configuration import Config
+from pipeline.data.batches import pad
+from pipeline.data.subwords import BOS, EOS, Subwords, Tokenizer
+from pipeline.decoding.search_model import attention_weights
+from pipeline.decoding.translator import Translator
+from pipeline.runtime.errors import UserError
+from pipeline.support.run_directory import RunDirectory
+
+if TYPE_CHECKING:
+    from pipeline.model.seq2seq import Seq2Seq
+
+Ids = NDArray[np.int32]
+END = "</s>"
+
+
+@dataclass(frozen=True)
+class Reading:
+    """A sentence, a translation of it, and what the model makes of both; EOS is the last piece of each side.
+
+    Attributes:
+        text, translation: as people write them.
+        source_ids: [1, S]; target_ids: [1, T].
+        source, target: their S and T pieces, '▁' where a word begins.
+        probabilities: [T] of each target piece, after the pieces before it.
+        attention: [T, S] how much each target piece looked at each source piece; rows sum to 1 (to 0 in a model without attention).
+    """
+
+    text: str
+    translation: str
+    source_ids: Ids
+    target_ids: Ids
+    source: list[str]
+    target: list[str]
+    probabilities: NDArray[np.float32]
+    attention: NDArray[np.float32]
+
+    @property
+    def target_inputs(self) -> Ids:
+        """[1, T] the translation shifted right, BOS first."""
+        return np.concatenate([np.full((1, 1), BOS, np.int32), self.target_ids[:, :-1]], axis=1)
+
+
+class Reader:
+    """A run's model, and all that is needed to look into it.
+
+    Args:
+        model: trained.
+        tokenizer: the one it was trained with.
+        translator: translates with this model.
+        config: of the run.
+    """
+
+    def __init__(self, model: Seq2Seq, tokenizer: Tokenizer, translator: Translator, config: Config) -> None:
+        self.model, self.tokenizer, self.translator, self.config = model, tokenizer, translator, config
+
+    @classmethod
+    def load(cls, run: RunDirectory, config: Config | None = None) -> Reader:
+        """That of a run; without `config`, as the run stores it.
+
+        Raises:
+            UserError: the run is not trained, or its files do not go together.
+        """
+        config = config or run.load_config([])
+        translator = Translator.load(run, config)
+        return cls(translator.model, translator.tokenizer, translator, config)
+
+    def read(self, text: str, translation: str | None = None) -> Reading:
+        """Reads a sentence, with its translation by the model, or with another one.
+
+        Raises:
+            UserError: the text is empty, or a side is longer than the model's limit.
+        """
+        [ids], [kept] = self.tokenizer.encode_source([text])
+        if not ids:
+            raise UserError("there is no text to look at: give a sentence.")
+        if translation is None:
+            [found] = self.translator.translate([text])
+            target, translation = found.ids, found.text
+        else:
+            [target] = self.tokenizer.encode_target([translation], [kept])
+        limit = self.config.model.max_tokens
+        if max(len(ids), len(target)) > limit:
+            raise UserError(f"the text has {len(ids)} pieces and its translation {len(target)}: {limit} is the limit. Give one sentence.")
+        source_ids, target_ids = pad([ids]), pad([target])
+        inputs = np.concatenate([np.full((1, 1), BOS, np.int32), target_ids[:, :-1]], axis=1)
+        return Reading(
+            text,
+            translation,
+            source_ids,
+            target_ids,
+            self.pieces(self.tokenizer.source, ids, kept),
+            self.pieces(self.tokenizer.target, target, kept),
+            np.exp(token_log_probs(self.model, source_ids, inputs, target_ids))[0],
+            np.asarray(attention_weights(self.model, ops.convert_to_tensor(source_ids), ops.convert_to_tensor(inputs)))[0],
+        )
+
+    def pieces(self, subwords: Subwords, ids: list[int], kept: dict[str, str]) -> list[str]:
+        """Pieces of ids without EOS, and the end; a slot as what stands in it."""
+        return [_shown(piece, kept) for piece in subwords.pieces(ids)] + [END]
+
+
+def token_log_probs(model: Seq2Seq, source_ids: Any, target_inputs: Any, target_ids: Any) -> NDArray[np.float32]:
+    """Log probability of each target token after those before it.
+
+    Args:
+        model: trained.
+        source_ids: [B, S], EOS after each sentence, then 0.
+        target_inputs: [B, T] the targets shifted right, BOS first; target_ids: [B, T].
+
+    Returns:
+        [B, T]; 0 at padding.
+    """
+    readout = model({"source_ids": ops.convert_to_tensor(source_ids), "target_inputs": ops.convert_to_tensor(target_inputs)})
+    log_probs = ops.log_softmax(model.logits(readout))
+    chosen = ops.take_along_axis(log_probs, ops.convert_to_tensor(target_ids)[..., None], axis=-1)[..., 0]
+    return np.where(np.asarray(target_ids) > 0, np.asarray(chosen), 0.0).astype(np.float32)
+
+
+def _shown(piece: str, kept: dict[str, str]) -> str:
+    for symbol, text in kept.items():
+        piece = piece.replace(symbol, text)
+    return piece
+
+
+__all__ = ["BOS", "END", "EOS", "Reader", "Reading", "token_log_probs"]
