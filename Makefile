@@ -9,11 +9,12 @@ RUN := artifacts/quickstart
 SENTENCES := "Turn on the light in the kitchen." "The password is wrong."
 
 .DEFAULT_GOAL := help
-.PHONY: help quickstart environment test lint format clean
+.PHONY: help quickstart environment test notebooks lint format clean
 
 help:
 	@echo "make quickstart   a translator from nothing: environment, corpus, training, export, a first translation"
 	@echo "make test         every check and every test"
+	@echo "make notebooks    run the notebooks and save what they show (a quarter of an hour)"
 	@echo "make lint         style and types only"
 	@echo "make format       let ruff lay out the code"
 	@echo "make clean        remove the environment and the caches (runs in artifacts/ stay)"
@@ -39,6 +40,9 @@ $(READY): pyproject.toml .ci/constraints.txt
 
 test: lint
 	@$(BIN)/python -m pytest -q -m "" -n auto --dist worksteal
+
+notebooks: environment
+	@$(BIN)/python notebooks/execute.py
 
 lint: environment
 	@$(BIN)/ruff check --quiet .

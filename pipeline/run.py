@@ -20,23 +20,33 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--from", dest="first", metavar="STAGE", choices=STAGES, help=f"do this stage and the later ones again: {', '.join(STAGES)}"
     )
+    parser.add_argument("--until", dest="last", metavar="STAGE", choices=STAGES, help="stop after this stage")
     options = parser.parse_args(arguments)
 
     def command() -> int:
         config, run = config_and_run(options)
-        done = run_stages(config, run, options.first)
+        done = run_stages(config, run, options.first, options.last)
         print(summary(config, run, done))
         return 0
 
     return guarded(command)
 
 
-def run_stages(config: Config, run: RunDirectory, first: str | None = None) -> set[str]:
-    """Does every stage that has changed, and `first` with all after it; gives back the names of those that it did."""
+def run_stages(config: Config, run: RunDirectory, first: str | None = None, last: str | None = None) -> set[str]:
+    """Does every stage that has changed, and `first` with all after it, up to `last`; gives back the names of those that it did.
+
+    Raises:
+        UserError: the config does not ask for one of these stages, or what `perform` raises.
+    """
     done: set[str] = set()
     stages = stages_of(config)
+    for option, stage in (("--from", first), ("--until", last)):
+        if stage is not None and stage not in stages:
+            raise UserError(f"{option} {stage}: this config does not ask for that stage; its stages are {', '.join(stages)}.")
+    if last is not None:
+        stages = stages[: stages.index(last) + 1]
     if first is not None and first not in stages:
-        raise UserError(f"--from {first}: this config does not ask for that stage; its stages are {', '.join(stages)}.")
+        raise UserError(f"--from {first} comes after --until {last}: there would be nothing to do.")
     forced = False
     for number, name in enumerate(stages, start=1):
         forced = forced or name == first
@@ -56,7 +66,7 @@ def summary(config: Config, run: RunDirectory, done: set[str]) -> str:
     """What the run has made and where, how long each stage took, and how to translate with it."""
     lines = ["", f"{'stage':10}  {'time':>12}"]
     records = load_records(run)
-    for name in stages_of(config):
+    for name in filter(records.__contains__, stages_of(config)):
         lines.append(f"{name:10}  {duration(records[name]['seconds']):>12}{'' if name in done else '  (skipped; earlier)'}")
     made = {
         "scores": run.evaluation,

@@ -16,6 +16,8 @@ def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
     if keras.backend.backend() == "tensorflow":
         import tensorflow as tf
 
+        # It warns of a function that is traced a few times in hundreds of calls: once for each kind of shapes is what is meant here.
+        tf.get_logger().setLevel("ERROR")
         return tf.function(function, reduce_retracing=True)
     if keras.backend.backend() == "jax":
         import jax

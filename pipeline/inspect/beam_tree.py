@@ -9,7 +9,7 @@ import numpy as np
 from keras import ops
 
 from pipeline.data.batches import pad
-from pipeline.data.subwords import EOS, PAD
+from pipeline.data.subwords import EOS
 from pipeline.decoding.beam_search import Beam
 from pipeline.decoding.finished import Finished
 from pipeline.decoding.search import NEVER
@@ -25,9 +25,9 @@ class Node:
     Attributes:
         piece: the last one; '' at the root.
         log_prob: of all pieces up to here, natural logarithm.
-        score: what it ended with (see `Search`), where it ended.
+        score: what it ended with (see `Search`), where it ended or was cut off at the limit.
         best: on the way to the translation that won.
-        children: the likeliest first.
+        children: the one that won first, then the likeliest.
     """
 
     piece: str = ""
@@ -82,11 +82,11 @@ def beam_tree(reader: Reader, text: str, beam_size: int | None = None) -> Node:
         nodes[beginning] = Node(piece, seen.get(beginning, parent.log_prob), ended.get(beginning))
         parent.children.append(nodes[beginning])
     if ended:
-        winner = max(ended, key=ended.__getitem__)
+        winner = np.trim_zeros(np.asarray(beam.finished.written[0])[0, 0], "b").tolist()
         for length in range(1, len(winner) + 1):
-            nodes[winner[:length]].best = True
+            nodes[tuple(winner[:length])].best = True
     for node in nodes.values():
-        node.children.sort(key=lambda child: -child.log_prob)
+        node.children.sort(key=lambda child: (not child.best, -child.log_prob))
     return root
 
 
@@ -107,5 +107,5 @@ def _note(beam: Beam, seen: dict[tuple[int, ...], float], ended: dict[tuple[int,
     tokens, scores = np.asarray(finished.written[0])[0], np.asarray(finished.scores)[0]
     for row, score, log_prob in zip(tokens, scores, np.asarray(finished.log_probs)[0], strict=True):
         if score > NEVER / 2:
-            key = tuple(token for token in row.tolist() if token != PAD)
-            ended[key], seen[key] = float(score), float(log_prob)
+            whole = tuple(np.trim_zeros(row, "b").tolist())
+            ended[whole], seen[whole] = float(score), float(log_prob)

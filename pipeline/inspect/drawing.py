@@ -72,8 +72,10 @@ def unit_map(activity: Activity, source: Sequence[str], target: Sequence[str], u
 
 
 def strips(rows: Sequence[tuple[str, Sequence[str], NDArray[Any]]]) -> Figure:
-    """Texts coloured by a unit: for each row a name, the pieces, and a number for each piece; blue above 0, orange below."""
-    widest = max(sum(len(_shown(piece)) + 1 for piece in pieces) for _, pieces, _ in rows)
+    """Texts underlined by a unit: for each row a name, the pieces, and a number for each piece; blue above 0, orange below."""
+    from matplotlib.patches import Rectangle
+
+    widest = max([40] + [sum(len(_shown(piece)) + 1 for piece in pieces) for _, pieces, _ in rows])
     figure, [axes] = new_figure(0.085 * widest + 0.3, 0.46 * len(rows) + 0.2)
     axes.set_axis_off()
     axes.set_xlim(0, widest)
@@ -83,8 +85,8 @@ def strips(rows: Sequence[tuple[str, Sequence[str], NDArray[Any]]]) -> Figure:
         place = 0
         for piece, colour in zip(pieces, _colours(np.asarray(values)[None])[0], strict=True):
             shown = _shown(piece)
-            axes.add_patch(_box(place, -2 * number - 1.75, len(shown) + 0.9, 0.95, colour))
-            axes.text(place + 0.45, -2 * number - 1.3, shown, color=INK, family="monospace", fontsize=7.5, va="center")
+            axes.add_patch(Rectangle((place, -2 * number - 1.75), len(shown) + 0.9, 0.4, facecolor=colour, linewidth=0))
+            axes.text(place + 0.45, -2 * number - 1.05, shown, color=INK, family="monospace", fontsize=7.5, va="center")
             place += len(shown) + 1
     return figure
 
@@ -128,13 +130,6 @@ def _colours(matrix: Matrix) -> NDArray[np.float64]:
     strongest = max(float(np.max(np.abs(matrix), initial=0.0)), 1e-9)
     colours = np.where(matrix[..., None] >= 0, to_rgb(COLOURS[0]), to_rgb(COLOURS[4]))
     return np.concatenate([colours, np.abs(matrix)[..., None] / strongest], axis=-1)
-
-
-def _box(x: float, y: float, width: float, height: float, colour: Any) -> Any:
-    from matplotlib.patches import Rectangle
-
-    red, green, blue, strength = colour
-    return Rectangle((x, y), width, height, facecolor=(red, green, blue, 0.75 * strength), linewidth=0)
 
 
 def _step_names(activity: Activity, source: Sequence[str], target: Sequence[str]) -> list[str]:

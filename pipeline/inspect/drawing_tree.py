@@ -26,7 +26,7 @@ def tree_figure(root: Node) -> Figure:
 
 
 def _draw(axes: Axes, node: Node, depth: int, top: float) -> float:
-    """Draws a node and what it grew into from `top` downwards; gives back its own height. The first child is drawn level with it."""
+    """Draws a node at the height `top`, and what it grew into from there downwards, the first child level with it; gives back `top`."""
     below = top
     for child in node.children:
         height = _draw(axes, child, depth + 1, below)

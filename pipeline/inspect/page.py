@@ -96,7 +96,7 @@ _SENTENCE: list[tuple[str, str, Callable[[Reader, Reading], Figure]]] = [
         "Where it looked, and what counted",
         "Left, attention: how much each piece of the translation (a row) looked at each piece of the source. Right, gradient x input: how "
         "much its probability hangs on the embedding of each; blue speaks for it, orange against.",
-        pictures.saliency_picture,
+        lambda reader, reading: _saliency_or_attention(reader, reading),
     ),
     (
         "The search",
@@ -114,6 +114,13 @@ _SENTENCE: list[tuple[str, str, Callable[[Reader, Reading], Figure]]] = [
         pictures.units_picture,
     ),
 ]
+
+
+def _saliency_or_attention(reader: Reader, reading: Reading) -> Figure:
+    try:
+        return pictures.saliency_picture(reader, reading)
+    except UserError:
+        return pictures.attention_picture(reading)
 
 
 def _of_the_run(reader: Reader, table: Dataset, sentences: Sequence[Sentence]) -> list[tuple[str, str, Markup]]:
@@ -142,7 +149,7 @@ def _of_the_run(reader: Reader, table: Dataset, sentences: Sequence[Sentence]) -
     )
     add(
         "A map of words",
-        "The most frequent words of the target side, by the direction of their embeddings (t-SNE: neighbours mean something, distances "
+        "The most frequent words of the vocabulary, by the direction of their embeddings (t-SNE: neighbours mean something, distances "
         "across the map do not).",
         lambda: pictures.embeddings_picture(reader),
     )

@@ -34,12 +34,17 @@ _LONGEST = 64
 
 def attention_picture(reading: Reading, words: bool = False) -> Figure:
     """What each target piece, or word, looked at."""
-    return _matrices({"attention": reading.attention}, reading, words)
+    return _beside({"attention": reading.attention}, reading, words)
 
 
 def saliency_picture(reader: Reader, reading: Reading, words: bool = False) -> Figure:
-    """Attention, and beside it what each target piece, or word, hung on."""
-    return _matrices({"attention": reading.attention, "gradient x input": saliency(reader.model, reading)}, reading, words)
+    """Attention, and beside it what each target piece, or word, hung on: each row by its strongest cell.
+
+    A piece that could not well have been another one hangs on nothing much; its row would be white beside one that could.
+    """
+    found = saliency(reader.model, reading)
+    found = found / np.maximum(np.abs(found).max(axis=1, keepdims=True), 1e-9)
+    return _beside({"attention": reading.attention, "gradient x input, by row": found}, reading, words)
 
 
 def gates_picture(reader: Reader, reading: Reading) -> Figure:
@@ -96,11 +101,11 @@ def embeddings_picture(reader: Reader, side: str = "target", count: int = 150) -
     return word_map(embeddings.map(ids), embeddings.names(ids))
 
 
-def _matrices(panels: Mapping[str, NDArray[np.float32]], reading: Reading, words: bool) -> Figure:
+def _beside(panels: Mapping[str, NDArray[np.float32]], reading: Reading, words: bool) -> Figure:
     if not words:
         return matrices(panels, reading.source, reading.target)
-    shown = {title: joined(matrix, reading.source, reading.target) for title, matrix in panels.items()}
-    return matrices(shown, words_of(reading.source), words_of(reading.target))
+    of_words = {title: joined(matrix, reading.source, reading.target) for title, matrix in panels.items()}
+    return matrices(of_words, words_of(reading.source), words_of(reading.target))
 
 
 def _batches(reader: Reader, table: Dataset, count: int, longest: bool = False) -> list[Batch]:

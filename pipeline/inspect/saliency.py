@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from pipeline.inspect.gradients import gradient_of
 from pipeline.inspect.reading import Reading
+from pipeline.runtime.errors import UserError
 
 if TYPE_CHECKING:
     from pipeline.model.seq2seq import Seq2Seq
@@ -25,7 +26,13 @@ def saliency(model: Seq2Seq, reading: Reading) -> NDArray[np.float32]:
     Returns:
         [T, S], e_s . d log p(y_t) / d e_s: by how much log p(y_t) would rise, to first order, were the embedding e_s of source piece s
         twice as large. Positive: the piece speaks for y_t.
+
+    Raises:
+        UserError: the first thing that the encoder does to an embedding is to normalise it: its size then means nothing, and all is 0.
     """
+    lowest = getattr(model.encoder, "layers", [None])[0]
+    if getattr(lowest, "layer_norm", False) and not model.encoder.words:
+        raise UserError("gradient x input says nothing of a model with encoder.layer_norm: it makes all embeddings equally large.")
     steps = reading.target_ids.shape[1]
     embedded = np.asarray(model.embed_source(ops.convert_to_tensor(reading.source_ids)))
     # The sentence once for each target token, each row asked for the probability of its own: one gradient gives them all.

@@ -132,11 +132,12 @@ def decoder_states(model: Seq2Seq, batches: Sequence[Batch], layer: int = 0) -> 
     found: list[NDArray[np.float32]] = []
     for batch in batches:
         encoded = model.encode(ops.convert_to_tensor(batch.source_ids))
-        state, shown = encoded.state[:, None], []
-        for index in range(batch.target_inputs.shape[1]):
+        size, length = batch.target_inputs.shape
+        state, after = encoded.state[:, None], np.zeros((size, length - 1, units), np.float32)
+        for index in range(length):
             _, state, _ = model.decode_step(ops.convert_to_tensor(batch.target_inputs[:, index : index + 1]), state, encoded)
-            shown.append(np.asarray(state)[:, 0, start : start + units])
-        after = np.stack(shown[1:] or shown[:0], axis=1)  # the first step has read BOS, not a piece
+            if index:  # the first step has read BOS, not a piece
+                after[:, index - 1] = np.asarray(state)[:, 0, start : start + units]
         lengths = np.count_nonzero(batch.target_ids, axis=1) - 1
         found += [row[:length] for row, length in zip(after, lengths, strict=True)]
     return found
