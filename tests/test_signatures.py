@@ -105,3 +105,24 @@ def test_a_model_without_attention_has_no_such_signature(tmp_path: Path) -> None
     served = Served(run, config, tmp_path / "saved")
     assert sorted(served.signatures) == ["best", "ids", "serving_default"]
     assert decoded(served.answer("serving_default")["translations"]) == [one.text for one in served.translator.translate(served.texts)]
+
+
+@pytest.mark.parametrize("kept", ["float16", "bfloat16"])
+def test_weights_in_half_the_bytes_translate_as_the_model_with_these_weights(kept: str, tmp_path: Path) -> None:
+    import tensorflow as tf
+
+    from pipeline.exporters.saved_model import save_saved_model
+
+    run, config = random_run(tmp_path / "toy", SETTINGS["shared"])
+    translator = Translator.load(run, config)
+    model, texts = translator.model, [*load_split(run, "test")["source"][:12], ""]
+    save_saved_model(model, translator.tokenizer, translator.search, config.data.cleaning, tmp_path / "saved", kept)
+    variables = sum(path.stat().st_size for path in (tmp_path / "saved" / "variables").iterdir())
+    assert variables < 2.1 * model.count_params() + 50_000
+    for weight in model.weights:
+        weight.assign(tf.cast(tf.cast(weight.value, kept), tf.float32))
+    found = tf.saved_model.load(str(tmp_path / "saved")).signatures
+    expected = [one.text for one in translator.translate(texts)]
+    assert decoded(found["serving_default"](texts=tf.constant(texts))["translations"].numpy()) == expected
+    weights = found["attention"](texts=tf.constant(texts[:1]))["weights"].numpy()
+    assert weights.sum(axis=-1)[0, 0] == pytest.approx(1.0, abs=1e-5)

@@ -155,6 +155,9 @@ class Export(Section):
     """What is exported."""
 
     saved_model: bool = Field(True, description="SavedModel, text in, text out.")
+    saved_model_weights: Literal["float32", "float16", "bfloat16"] = Field(
+        "float32", description="How the SavedModel keeps its weights; it computes in float32. Half the bytes cost it the model's very ids."
+    )
     tflite: list[Literal["float32", "float16", "int8"]] = Field(["float32", "int8"])
     web: bool = Field(False, description="A page that translates in a browser (needs npm, once); the same as export --web.")
     beam_size: PositiveInt = Field(4, description="Beam of the exported search.")

@@ -53,7 +53,6 @@ from pipeline.support.quiet import quiet
 from pipeline.support.run_directory import RunDirectory
 
 SCHEMA_VERSION = 2
-_BYTES_A_WEIGHT = 4
 _SIGNIFICANT = 0.05
 _TIMED = 200
 _ENOUGH = 100
@@ -93,21 +92,25 @@ def export_artefacts(config: Config, run: RunDirectory, folder: Path) -> dict[st
         expected = keras_answers(translator, sentences)
 
     artefacts: dict[str, dict[str, Any]] = {}
+    kept_in = config.export.saved_model_weights
     with contextlib.ExitStack() as stack:
         if config.export.saved_model:
             with _timed() as seconds, quiet(), _disk(run):
-                save_saved_model(translator.model, translator.tokenizer, translator.search, config.data.cleaning, folder / "saved_model")
+                save_saved_model(
+                    translator.model, translator.tokenizer, translator.search, config.data.cleaning, folder / "saved_model", kept_in
+                )
             # In the background: a new Python takes some seconds until it has imported TensorFlow.
             process = stack.enter_context(
                 FreshProcess(folder / "saved_model", sentences.texts, [[*ids, EOS] for ids in sentences.source_ids])
             )
             artefacts["saved_model"] = {"path": "saved_model", "bytes": size_of(folder / "saved_model"), "seconds": seconds()}
-            _check_size("saved_model", size_of(folder / "saved_model" / "variables"), translator)
+            _check_size("saved_model", size_of(folder / "saved_model" / "variables"), translator, tf.as_dtype(kept_in).size)
         if config.export.tflite:
             artefacts |= _export_tflite(config, run, translator, sentences, expected, folder / "tflite")
         if config.export.saved_model:
             found = saved_model_answers(process, EOS, PAD)
-            demand_equal("saved_model", sentences, expected, found)
+            if kept_in == "float32":
+                demand_equal("saved_model", sentences, expected, found)
             artefacts["saved_model"] |= _compared(sentences, expected, found)
         if len(sentences.texts) >= _ENOUGH:
             _demand_quality(artefacts, sentences.bleu(expected.texts), config.export.max_bleu_loss)
@@ -211,9 +214,9 @@ def _demand_quality(artefacts: dict[str, dict[str, Any]], bleu: float, most: flo
             )
 
 
-def _check_size(name: str, found: int, translator: Translator) -> None:
+def _check_size(name: str, found: int, translator: Translator, bytes_a_weight: int = 4) -> None:
     factor, extra = _SLACK
-    weights = translator.model.count_params() * _BYTES_A_WEIGHT
+    weights = translator.model.count_params() * bytes_a_weight
     if found > weights * factor + extra:
         raise UserError(
             f"{name}: has {found:,} bytes, but the {translator.model.count_params():,} weights take only {weights:,}: some are stored "

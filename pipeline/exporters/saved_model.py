@@ -24,9 +24,11 @@ has at most L pieces: where that cuts one off, `complete` is False. Send a sente
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import keras
 import tensorflow as tf
 import tensorflow_text
 
@@ -50,22 +52,38 @@ _SPACES = r"[ \x{a0}\x{1680}\x{2000}-\x{200a}\x{202f}\x{205f}\x{3000}]+"
 class ServedTranslator(tf.Module):
     """What the SavedModel keeps: the values of the weights and the tokenizer's models, each of them once.
 
-    The Keras model stays in a closure. Were it an attribute, its layers would be tracked as well and every weight stored twice.
+    The Keras model stays in closures. Were it an attribute, its layers would be tracked as well and every weight stored twice.
     """
 
-    def __init__(self, model: Seq2Seq, tokenizer: Tokenizer, search: Search, cleaning: Cleaning) -> None:
+    def __init__(self, model: Seq2Seq, tokenizer: Tokenizer, search: Search, cleaning: Cleaning, precision: str = "float32") -> None:
         """See `save_saved_model`."""
         super().__init__(name="translator")
-        self.weights = [weight.value for weight in model.weights]
+        self._halved = precision != "float32"
+        self.weights = [tf.Variable(tf.cast(weight.value, precision)) if self._halved else weight.value for weight in model.weights]
         self.source_subwords = _subwords_op(tokenizer.source)
         self.target_subwords = self.source_subwords if tokenizer.joint else _subwords_op(tokenizer.target)
         self._cleaning = cleaning
         self._slots = SlotsInGraph(tokenizer.slots) if tokenizer.slots.number else None
-        ids_of_sentences = [tf.TensorSpec([None, None], tf.int32)]
         several = dataclasses.replace(search, best=search.beam_size)
-        self.search_ids = tf.function(lambda ids: search_translations(model, ids, search)[:2], input_signature=ids_of_sentences)
-        self.search_several = tf.function(lambda ids: search_translations(model, ids, several)[:2], input_signature=ids_of_sentences)
-        self._look = lambda ids, inputs: attention_weights(model, ids, inputs)
+        self.search_ids, self.search_several = (self._searching(model, wanted) for wanted in (search, several))
+        self._look = self._weighed(model.weights, lambda ids, inputs: attention_weights(model, ids, inputs))
+
+    def _searching(self, model: Seq2Seq, search: Search) -> Callable[[Tensor], Tensor]:
+        """The search from ids [B, S] to ids and scores."""
+        searching = self._weighed(model.weights, lambda ids: search_translations(model, ids, search)[:2])
+        return tf.function(searching, input_signature=[tf.TensorSpec([None, None], tf.int32)])
+
+    def _weighed(self, originals: Sequence[keras.Variable], function: Callable[..., Tensor]) -> Callable[..., Tensor]:
+        """`function` with the weights as they are kept here: made float32 once a call, where they are kept in half of that."""
+        if not self._halved:
+            return function
+
+        def weighed(*inputs: Tensor) -> Tensor:
+            values = zip(originals, self.weights, strict=True)
+            with keras.StatelessScope([(weight, tf.cast(kept, tf.float32)) for weight, kept in values]):
+                return function(*inputs)
+
+        return weighed
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="texts")])
     def translate(self, texts: Tensor) -> dict[str, Tensor]:
@@ -156,7 +174,9 @@ def clean_texts(texts: Tensor, cleaning: Cleaning) -> Tensor:
     return tf.strings.strip(tf.strings.regex_replace(texts, " +", " "))
 
 
-def save_saved_model(model: Seq2Seq, tokenizer: Tokenizer, search: Search, cleaning: Cleaning, folder: Path) -> None:
+def save_saved_model(
+    model: Seq2Seq, tokenizer: Tokenizer, search: Search, cleaning: Cleaning, folder: Path, precision: str = "float32"
+) -> None:
     """Writes the SavedModel.
 
     Args:
@@ -165,8 +185,9 @@ def save_saved_model(model: Seq2Seq, tokenizer: Tokenizer, search: Search, clean
         search: the settings of the search inside.
         cleaning: how the training text was cleaned.
         folder: gets saved_model.pb and variables/.
+        precision: "float32"; "float16" or "bfloat16" keep the weights in half the bytes, and compute in float32 all the same.
     """
-    module = ServedTranslator(model, tokenizer, search, cleaning)
+    module = ServedTranslator(model, tokenizer, search, cleaning, precision)
     signatures = {"serving_default": module.translate, "best": module.translate_best, "ids": module.translate_ids}
     if model.decoder.attention.context_size:
         signatures["attention"] = tf.function(
