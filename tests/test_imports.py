@@ -27,6 +27,7 @@ MAY_IMPORT = {
     "training": BASE | {"data", "model", "decoding", "scoring", "inspect"},
     "exporters": BASE | {"data", "model", "decoding", "training", "scoring"},
     "inspect": BASE | {"data", "model", "decoding"},
+    "reporting": BASE | {"data", "model", "decoding", "scoring", "inspect"},
     "comparison": BASE,
     "benchmarks": BASE | {"data", "model", "decoding", "training", "exporters", "scoring"},
 }
@@ -50,8 +51,8 @@ HEAVY = {
     "jinja2",
 }
 
-# Commands that take neither CONFIG nor --run (compare has a file of its own form: test_compare.py): only their --help is asked for.
-WITHOUT_CONFIG = {"benchmark", "compare"}
+# Commands that take neither CONFIG nor --run (compare and report have arguments of their own form): only their --help is asked for.
+WITHOUT_CONFIG = {"benchmark", "compare", "report"}
 
 
 def room_of(path: Path) -> str:

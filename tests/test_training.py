@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from toy_training import history, started, state, states
+from toy_training import history, history_text, started, state, states
 
 from pipeline import evaluate, tokenize, train, translate
 from pipeline.configuration import load_config
@@ -86,20 +86,30 @@ def test_it_learns_to_reverse(tmp_path: Path) -> None:
     assert load_config(run.config).name == "toy"
 
 
-def test_tensorboard_gets_the_history(tmp_path: Path) -> None:
-    arguments = started(tmp_path, "training.validations=2", "training.tensorboard=true")
-    assert train.main(arguments) == 0
+def test_tensorboard_gets_the_history_gradients_and_attention_and_changes_nothing(tmp_path: Path) -> None:
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-    from tensorboard.util import tensor_util
 
-    logs = EventAccumulator(str(tmp_path / "toy/tensorboard/train"), size_guidance={"tensors": 0})
+    changes = ["training.validations=2", "model.dropout=0.2"]
+    assert train.main(started(tmp_path / "with", *changes, "training.tensorboard=true")) == 0
+    assert train.main(started(tmp_path / "without", *changes)) == 0
+    watched, plain = (RunDirectory(tmp_path / name / "toy") for name in ("with", "without"))
+    assert history_text(watched) == history_text(plain)
+
+    logs = EventAccumulator(str(watched.root / "tensorboard"), size_guidance={"scalars": 0, "images": 0})
     logs.Reload()
-    rows = history(RunDirectory(tmp_path / "toy"))
+    rows = history(watched)
     assert list(rows[0]) == list(COLUMNS)
     for column in set(COLUMNS) - {"update"}:
-        events = logs.Tensors(f"epoch_{column}")
+        events = logs.Scalars(f"history/{column}")
         assert [event.step for event in events] == [row["update"] for row in rows]
-        assert [tensor_util.make_ndarray(event.tensor_proto) for event in events] == pytest.approx([row[column] for row in rows])
+        assert [event.value for event in events] == pytest.approx([row[column] for row in rows])
+    parts = {tag.removeprefix("gradient by layer/") for tag in logs.Tags()["scalars"] if tag.startswith("gradient by layer/")}
+    assert {"embedding", "recurrent_encoder/layer_0", "gnmt_decoder/attention", "gnmt_decoder/layer_1", "output"} <= parts
+    assert all(event.value > 0 for event in logs.Scalars("gradient by layer/gnmt_decoder/attention"))
+    assert [event.step for event in logs.Scalars("gradient through time/1 back")] == [row["update"] for row in rows]
+    for number in (1, 2, 3):
+        pictures = logs.Images(f"attention/{number}")
+        assert [picture.encoded_image_string[:4] for picture in pictures] == [b"\x89PNG"] * len(rows)
 
 
 def test_averages_are_validated_and_kept_and_the_raw_weights_trained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

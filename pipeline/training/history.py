@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import csv
-import functools
-import importlib.util
 import io
-from typing import Any
 
-from pipeline.runtime.errors import UserError
 from pipeline.support.files import write_text
 from pipeline.support.history import COLUMNS, Row
 from pipeline.support.run_directory import RunDirectory
+from pipeline.training.board import Board
 
 
 class History:
@@ -19,15 +16,11 @@ class History:
 
     Args:
         run: of the training.
-        model: in training.
-        tensorboard: write TensorBoard's logs too, to <run>/tensorboard.
+        board: TensorBoard's, where it is wanted.
     """
 
-    def __init__(self, run: RunDirectory, model: Any, tensorboard: bool) -> None:
-        self._run, self._model, self._tensorboard = run, model, tensorboard
-        # Keras's callback fails late, and without saying what to install.
-        if tensorboard and importlib.util.find_spec("tensorboard") is None:
-            raise UserError("training.tensorboard needs a package more: pip install tensorboard")
+    def __init__(self, run: RunDirectory, board: Board | None = None) -> None:
+        self._run, self._board = run, board
 
     def write(self, rows: list[Row]) -> None:
         """Writes all rows, every digit of them, whole or not at all; the last one goes to TensorBoard too."""
@@ -36,14 +29,5 @@ class History:
         writer.writeheader()
         writer.writerows({key: repr(value) for key, value in row.items()} for row in rows)
         write_text(self._run.history, text.getvalue())
-        if self._tensorboard:
-            self._board.on_epoch_end(rows[-1]["update"], {key: value for key, value in rows[-1].items() if key != "update"})
-
-    @functools.cached_property
-    def _board(self) -> Any:
-        import keras
-
-        callback = keras.callbacks.TensorBoard(log_dir=str(self._run.root / "tensorboard"), write_graph=False)
-        callback.set_model(self._model)
-        callback.on_train_begin()
-        return callback
+        if self._board is not None:
+            self._board.write(rows[-1])

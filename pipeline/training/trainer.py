@@ -18,6 +18,7 @@ from pipeline.support.console import say
 from pipeline.support.history import Row
 from pipeline.support.run_directory import RunDirectory
 from pipeline.training.averaging import averaged_weights
+from pipeline.training.board import Board
 from pipeline.training.budget import updates_within
 from pipeline.training.checkpoints import Checkpoints, Progress, Recent
 from pipeline.training.corpus import TrainingCorpus
@@ -59,8 +60,12 @@ class Trainer:
         self._model, self._corpus, self._validator = model, corpus, validator
         self._checkpoints, self._settings, self._run = checkpoints, config.training, run
         self._tokenizer = tokenizer
-        self._history = History(run, model, config.training.tensorboard)
+        self._history = History(run, self._new_board(config) if config.training.tensorboard else None)
         self.progress = Progress()
+
+    def _new_board(self, config: Config) -> Board:
+        _, _, batch = next(self._corpus.batches(0, 0))
+        return Board(self._run, self._model, self._tokenizer, config, self._validator.texts, batch)
 
     def probe(self) -> float:
         """Trains on the largest batch and takes it back, so that a lack of memory shows at once; gives back its seconds.

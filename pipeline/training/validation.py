@@ -65,6 +65,11 @@ class Validator:
         greedy = Search(1, config.model.max_tokens, config.decoding.length_penalty, slots=slots, bos=BOS, eos=EOS)
         self._translator = Translator(model, tokenizer, greedy, 128, self._pad_multiple)
 
+    @property
+    def texts(self) -> list[tuple[str, str]]:
+        """The sentences that are translated, with their references."""
+        return list(zip(self._sources, self._references, strict=True))
+
     def __call__(self) -> Validation:
         """Scores the model as it is."""
         translations = [translation.text for translation in self._translator.translate(self._sources)]

@@ -1,0 +1,103 @@
+"""The page of a run, complete in itself; what a run has not got yet is replaced by the command that makes it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from markupsafe import Markup
+
+from pipeline import __version__
+from pipeline.configuration import Config, dump_config
+from pipeline.data.batches import encode_split
+from pipeline.data.corpus import load_split
+from pipeline.data.subwords import Tokenizer
+from pipeline.decoding.evaluation import read_hypotheses
+from pipeline.inspect.page import typical
+from pipeline.inspect.pictures import attention_picture
+from pipeline.inspect.reading import Reader
+from pipeline.reporting.charts import length_chart, training_curves
+from pipeline.scoring.systems import sample_indices
+from pipeline.support.figures import svg_of
+from pipeline.support.files import read_json
+from pipeline.support.history import clipped_share, read_history
+from pipeline.support.pages import rendered
+from pipeline.support.run_directory import RunDirectory
+
+_TRANSLATIONS = 12
+_ATTENTION = 3
+_COUNTED = 50_000
+"""Training sentences whose lengths are drawn, the first ones."""
+
+_METRICS = {"bleu": "BLEU", "chrf": "chrF++", "ter": "TER", "tokenized_bleu": "BLEU tok", "comet": "COMET"}
+
+
+def run_page(run: RunDirectory) -> str:
+    """The page as HTML.
+
+    Raises:
+        UserError: a file of the run is damaged.
+    """
+    config = run.load_config()
+    evaluation = read_json(run.evaluation) if run.evaluation.is_file() else None
+    history = read_history(run)
+    return rendered(
+        "pipeline.reporting",
+        "page.html.j2",
+        title=config.name,
+        version=__version__,
+        config=config,
+        changed=_changed(config),
+        whole_config=dump_config(config),
+        corpus=read_json(run.prepare_report) if run.prepare_report.is_file() else None,
+        lengths=_lengths(run, config),
+        history=history,
+        curves=Markup(training_curves(history)) if history else None,
+        clipped=clipped_share(run),
+        metrics=_METRICS,
+        evaluation=evaluation,
+        translations=_translations(run, evaluation),
+        attention=_attention(run, config),
+        export=read_json(run.export_report) if run.export_report.is_file() else None,
+    )
+
+
+def _changed(config: Config) -> dict[str, Any]:
+    """What differs from the defaults: key -> value."""
+
+    def flat(section: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+        found: dict[str, Any] = {}
+        for key, value in section.items():
+            found |= flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
+        return found
+
+    return flat(config.model_dump(mode="json", exclude_defaults=True))
+
+
+def _lengths(run: RunDirectory, config: Config) -> Markup | None:
+    if not run.tokenizer.is_dir() or not run.split("train").is_dir():
+        return None
+    table = load_split(run, "train")
+    pairs = encode_split(table.select(range(min(len(table), _COUNTED))), Tokenizer.load(run.tokenizer))
+    return Markup(length_chart(pairs.source_lengths - 1, pairs.target_lengths - 1, config.model.max_tokens))
+
+
+def _translations(run: RunDirectory, evaluation: dict[str, Any] | None) -> dict[str, list[tuple[str, str, str]]]:
+    """Of each split some sentences, spread evenly: source, translation, reference."""
+    found: dict[str, list[tuple[str, str, str]]] = {}
+    for split, result in (evaluation or {"splits": {}})["splits"].items():
+        path: Path = run.root / result["hypotheses"]
+        if path.is_file():
+            sources, hypotheses, references, _ = read_hypotheses(path)
+            rows = list(zip(sources, hypotheses, references, strict=True))
+            found[split] = [rows[index] for index in sample_indices(len(rows), _TRANSLATIONS)]
+    return found
+
+
+def _attention(run: RunDirectory, config: Config) -> list[tuple[str, str, Markup]]:
+    """Of some validation sentences: source, translation, what each piece looked at; none where there is no model, or no attention."""
+    if not run.best_weights.is_file() or config.model.attention.kind == "none":
+        return []
+    reader = Reader.load(run, config)
+    readings = [reader.read(text) for text in typical(load_split(run, "validation")["source"], _ATTENTION)]
+    return [(reading.text, reading.translation, Markup(svg_of(attention_picture(reading)))) for reading in readings]

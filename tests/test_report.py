@@ -1,0 +1,63 @@
+"""python -m pipeline.report: a page of whatever a run has."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from toy import write_toy
+from toy_training import started
+
+from pipeline import evaluate, report, tokenize, train
+from pipeline.prepare import main as prepare
+from pipeline.support.run_directory import RunDirectory
+
+HEADINGS = ["Config", "Corpus", "Lengths", "Training", "Scores", "Translations", "Attention", "Export"]
+
+
+def sections(page: str) -> dict[str, str]:
+    return dict(re.findall(r"<h2>(.*?)</h2>(.*?)(?=<h2>|</body>)", page, re.DOTALL))
+
+
+def test_a_run_that_has_only_begun_has_a_page_that_says_what_is_missing(tmp_path: Path) -> None:
+    arguments = [str(write_toy(tmp_path)), "--artifacts", str(tmp_path)]
+    assert prepare(arguments) == 0
+    run = RunDirectory(tmp_path / "toy")
+    assert report.main([str(run.root)]) == 0
+    found = sections((run.root / "report.html").read_text())
+    assert list(found) == HEADINGS
+    assert "digits.en" in found["Corpus"] and "duplicates" in found["Corpus"]
+    for heading, command in {"Lengths": "tokenize", "Training": "train", "Scores": "evaluate", "Export": "export"}.items():
+        assert f"Not there yet: <code>python -m pipeline.{command}" in found[heading]
+    assert tokenize.main(arguments) == 0
+    assert report.main([str(run.root), "--output", str(tmp_path / "pages" / "page.html")]) == 0
+    assert "<svg" in sections((tmp_path / "pages" / "page.html").read_text())["Lengths"]
+
+
+@pytest.mark.slow
+def test_a_finished_run_has_curves_scores_translations_and_attention_complete_in_itself(tmp_path: Path) -> None:
+    assert train.main(started(tmp_path, "training.validations=2")) == 0
+    run = RunDirectory(tmp_path / "toy")
+    assert evaluate.main(["--run", str(run.root)]) == 0
+    assert report.main([str(run.root)]) == 0
+    page = (run.root / "report.html").read_text()
+    found = sections(page)
+    assert all("<svg" in found[heading] for heading in ("Lengths", "Training", "Attention"))
+    assert "updates clipped" in found["Training"]
+    assert re.search(r"BLEU</td><td class=\"number\">\d+\.\d\d ± \d+\.\d\d", found["Scores"])
+    assert found["Translations"].count("<article>") >= 5
+    assert not re.search(r'(?:src|href)="(?!#|data:)', page)
+
+
+def test_what_is_no_run_is_refused_and_text_is_escaped(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert report.main([str(tmp_path)]) == 2
+    assert "is not a run" in capsys.readouterr().err
+    path = write_toy(tmp_path)
+    source, target = tmp_path / "digits.en", tmp_path / "digits.xx"
+    source.write_text("<script>alert(1)</script> a\n" * 2 + source.read_text())
+    target.write_text("<b>a</b>\n" * 2 + target.read_text())
+    assert prepare([str(path), "--artifacts", str(tmp_path)]) == 0
+    assert report.main([str(tmp_path / "toy")]) == 0
+    page = (tmp_path / "toy" / "report.html").read_text()
+    assert "&lt;script&gt;" in page and "<script>" not in page
