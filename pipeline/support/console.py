@@ -13,9 +13,6 @@ from pipeline.configuration import Config, load_config
 from pipeline.runtime.errors import UserError
 from pipeline.support.run_directory import RunDirectory
 
-# TensorFlow's C++ code greets with a page of notes about this processor and missing GPUs; it reads this when it is imported.
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-
 INTERRUPTED = 130
 
 _THE_MACHINE_S = {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import faulthandler
+import logging
 import os
 import sys
 import tempfile
@@ -32,9 +33,14 @@ def import_keras() -> None:
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """Keeps back what is written to file descriptor 2; an error that passes, other than our own, carries the end of it as a note."""
+    """Keeps back what is written to file descriptor 2, and warnings in logs, which a notebook shows on its own.
+
+    An error that passes, other than our own, carries the end of what was written as a note.
+    """
     with tempfile.TemporaryFile() as log:
+        disabled = logging.root.manager.disable
         try:
+            logging.disable(max(disabled, logging.WARNING))
             with _redirected(log):
                 yield
         except UserError:
@@ -43,6 +49,8 @@ def quiet() -> Iterator[None]:
             if said := last_lines(log):
                 error.add_note(f"What was said meanwhile:\n{said}")
             raise
+        finally:
+            logging.disable(disabled)
 
 
 def last_lines(log: IO[bytes]) -> str:
