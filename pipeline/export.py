@@ -17,19 +17,20 @@ from pipeline.support.stages import stage_main
 
 
 def run_stage(config: Config, run: RunDirectory, web: bool = False) -> None:
-    """Writes export/: saved_model/, tflite/ and tflite.zip, web/ where it is asked for, report.json and report.html.
+    """Writes export/: saved_model/, tflite/ and tflite.zip, tflite_text/ and web/ where they are asked for, report.json and report.html.
 
     Or nothing, where an artefact does not translate as the model does.
 
     Raises:
         UserError: an artefact failed its checks (the folder is then as it was before), or the run is not trained.
     """
-    if not config.export.saved_model and not config.export.tflite:
+    wanted = config.export
+    if not wanted.saved_model and not wanted.tflite and not wanted.tflite_text:
         raise UserError("export: there is nothing to export. Set export.saved_model to true, or name precisions in export.tflite.")
     from pipeline.exporters.report_page import report_page
     from pipeline.exporters.web_page import check_page, write_page
 
-    web = web or config.export.web
+    web = web or wanted.web
     if web:
         check_page(config)
     import_keras()
@@ -39,7 +40,7 @@ def run_stage(config: Config, run: RunDirectory, web: bool = False) -> None:
     with replacing(run.export) as temporary:
         temporary.mkdir()
         report = export_artefacts(config, run, temporary)
-        if config.export.tflite:
+        if wanted.tflite:
             shutil.make_archive(str(temporary / run.tflite.name), "zip", temporary, run.tflite.name)
         if web:
             write_page(temporary / run.tflite.name, temporary / run.web.name)

@@ -34,7 +34,7 @@ MAY_IMPORT = {
 
 # Where TensorFlow itself is meant, not Keras: all of exporters/, and these files.
 TENSORFLOW = {"exporters", "decoding/compiled.py", "training/optimizer.py", "inspect/gradients.py"}
-TENSORFLOW_TEXT = {"exporters/saved_model.py"}
+TENSORFLOW_TEXT = {"exporters/saved_model.py", "exporters/tflite_text.py"}
 
 HEAVY = {
     "tensorflow",

@@ -126,3 +126,24 @@ def test_weights_in_half_the_bytes_translate_as_the_model_with_these_weights(kep
     assert decoded(found["serving_default"](texts=tf.constant(texts))["translations"].numpy()) == expected
     weights = found["attention"](texts=tf.constant(texts[:1]))["weights"].numpy()
     assert weights.sum(axis=-1)[0, 0] == pytest.approx(1.0, abs=1e-5)
+
+
+@pytest.mark.slow
+def test_xla_compiles_the_same_translations_for_few_shapes(tmp_path: Path) -> None:
+    import tensorflow as tf
+    from tensorflow.core.protobuf import saved_model_pb2
+
+    from pipeline.exporters.saved_model import save_saved_model
+
+    run, config = random_run(tmp_path / "toy", SETTINGS["shared"])
+    translator = Translator.load(run, config)
+    parts = translator.model, translator.tokenizer, translator.search, config.data.cleaning
+    save_saved_model(*parts, tmp_path / "saved", xla=True)
+    signatures = tf.saved_model.load(str(tmp_path / "saved")).signatures
+    texts = [*load_split(run, "test")["source"][:10], "", "kalo {name} 🙂 mi"]
+    for count in (1, 3, len(texts)):
+        found = signatures["serving_default"](texts=tf.constant(texts[:count]))
+        assert decoded(found["translations"].numpy()) == [one.text for one in translator.translate(texts[:count])]
+    assert signatures["serving_default"](texts=tf.constant([], tf.string))["translations"].shape == (0,)
+    graph = saved_model_pb2.SavedModel.FromString((tmp_path / "saved" / "saved_model.pb").read_bytes()).meta_graphs[0].graph_def
+    assert any(function.attr["_XlaMustCompile"].b for function in graph.library.function)

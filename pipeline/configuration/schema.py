@@ -158,7 +158,14 @@ class Export(Section):
     saved_model_weights: Literal["float32", "float16", "bfloat16"] = Field(
         "float32", description="How the SavedModel keeps its weights; it computes in float32. Half the bytes cost it the model's very ids."
     )
+    saved_model_xla: bool = Field(
+        False,
+        description="Let XLA compile the SavedModel's search, for batches and lengths padded to powers of two. For GPUs: CPUs lose by it.",
+    )
     tflite: list[Literal["float32", "float16", "int8"]] = Field(["float32", "int8"])
+    tflite_text: list[Literal["float32", "float16", "int8"]] = Field(
+        [], description="Also files with text in and out, for apps whose runtime has TensorFlow Text's operators; unigram tokenizers only."
+    )
     web: bool = Field(False, description="A page that translates in a browser (needs npm, once); the same as export --web.")
     beam_size: PositiveInt = Field(4, description="Beam of the exported search.")
     parity_sentences: PositiveInt = Field(1000, description="Test sentences that all float32 artefacts must translate to the same ids.")
@@ -191,5 +198,10 @@ class Config(Section):
             raise ValueError(
                 "model.shared_embeddings needs one vocabulary for both sides: "
                 "set tokenizer.joint to true, or model.shared_embeddings to false"
+            )
+        if self.export.tflite_text and self.tokenizer.type != "unigram":
+            raise ValueError(
+                "export.tflite_text needs a unigram tokenizer, the only one that has an operator for phones: "
+                "set tokenizer.type to unigram, or leave export.tflite_text empty"
             )
         return self

@@ -9,13 +9,13 @@ Schema of report.json, version 2:
     model: {bleu}                                       what the artefacts are compared with
     artefacts: {name: {
         path, bytes                 in export/; of a folder: of all its files
-        ops: {operator: count}      of a .tflite, loops' bodies too
+        ops: {operator: count}      of a .tflite, loops' bodies too; those of tflite_text/ have two that are not built in
         seconds                     of making it
         equal: sentences with the model's own ids (all of them, in float32)
         bleu: on the sentences; p_value: the probability that its difference to the model's is chance (paired bootstrap)
         score_difference: largest difference of a score from the model's
         milliseconds: median of a sentence alone, on one thread
-        measured                    of a .tflite: time and memory in a process of its own, see `pipeline.exporters.measured` }}
+        measured                    of tflite/: time and memory in a process of its own, see `pipeline.exporters.measured` }}
     seconds: of all
 """
 
@@ -25,7 +25,7 @@ import contextlib
 import platform
 import statistics
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Set
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +36,7 @@ from pipeline import __version__
 from pipeline.configuration import Config
 from pipeline.data.subwords import EOS, PAD
 from pipeline.decoding.translator import Translator
-from pipeline.exporters import tflite
+from pipeline.exporters import tflite, tflite_text
 from pipeline.exporters.fresh_process import FreshProcess
 from pipeline.exporters.measured import measure_phone
 from pipeline.exporters.parity import Answers, Sentences, demand_equal, keras_answers, phone_answers, saved_model_answers
@@ -68,7 +68,7 @@ def export_artefacts(config: Config, run: RunDirectory, folder: Path) -> dict[st
     Args:
         config: of the run.
         run: trained.
-        folder: gets saved_model/ and tflite/; must be there.
+        folder: gets saved_model/, tflite/ and tflite_text/, as far as they are asked for; must be there.
 
     Returns:
         The report, as the schema above has it.
@@ -96,9 +96,8 @@ def export_artefacts(config: Config, run: RunDirectory, folder: Path) -> dict[st
     with contextlib.ExitStack() as stack:
         if config.export.saved_model:
             with _timed() as seconds, quiet(), _disk(run):
-                save_saved_model(
-                    translator.model, translator.tokenizer, translator.search, config.data.cleaning, folder / "saved_model", kept_in
-                )
+                parts = translator.model, translator.tokenizer, translator.search, config.data.cleaning
+                save_saved_model(*parts, folder / "saved_model", kept_in, config.export.saved_model_xla)
             # In the background: a new Python takes some seconds until it has imported TensorFlow.
             process = stack.enter_context(
                 FreshProcess(folder / "saved_model", sentences.texts, [[*ids, EOS] for ids in sentences.source_ids])
@@ -107,6 +106,8 @@ def export_artefacts(config: Config, run: RunDirectory, folder: Path) -> dict[st
             _check_size("saved_model", size_of(folder / "saved_model" / "variables"), translator, tf.as_dtype(kept_in).size)
         if config.export.tflite:
             artefacts |= _export_tflite(config, run, translator, sentences, expected, folder / "tflite")
+        if config.export.tflite_text:
+            artefacts |= _export_with_text(config, run, translator, sentences, expected, folder / "tflite_text")
         if config.export.saved_model:
             found = saved_model_answers(process, EOS, PAD)
             if kept_in == "float32":
@@ -147,7 +148,11 @@ def _export_tflite(
     wanted: list[str] = list(dict.fromkeys(config.export.tflite))
     models: dict[str, bytes] = {}
     artefacts: dict[str, dict[str, Any]] = {}
-    for precision, content, seconds in _converted(translator, config, dict.fromkeys(["float32", *wanted])):
+
+    def traced() -> contextlib.AbstractContextManager[Path]:
+        return tflite.traced(translator.model, translator.search, config.model.max_tokens)
+
+    for precision, content, seconds in _converted(translator, traced, dict.fromkeys(["float32", *wanted])):
         models[precision] = content
         artefacts[f"tflite/{precision}"] = {
             "path": f"tflite/{file_of(precision)}",
@@ -175,8 +180,47 @@ def _export_tflite(
     return artefacts
 
 
-def _converted(translator: Translator, config: Config, precisions: Iterable[str]) -> list[tuple[str, bytes, float]]:
-    """The content of the file of each precision, and the seconds of making it."""
+def _export_with_text(
+    config: Config, run: RunDirectory, translator: Translator, sentences: Sentences, expected: Answers, folder: Path
+) -> dict[str, dict[str, Any]]:
+    """Makes and tries the .tflite files with text in and out; gives back their part of the report."""
+
+    def traced() -> contextlib.AbstractContextManager[Path]:
+        return tflite_text.traced_with_text(translator.model, translator.search, translator.tokenizer)
+
+    folder.mkdir()
+    artefacts = {}
+    for precision, content, seconds in _converted(translator, traced, dict.fromkeys(config.export.tflite_text), tflite_text.OPERATORS):
+        name = file_of(precision)
+        with _disk(run):
+            (folder / name).write_bytes(content)
+        with quiet():
+            found = tflite_text.text_answers(tflite_text.TextInterpreter(content), sentences, translator.tokenizer)
+        if precision == "float32":
+            demand_equal(f"{folder.name}/{name}", sentences, expected, found)
+        artefacts[f"{folder.name}/{precision}"] = {
+            "path": f"{folder.name}/{name}",
+            "bytes": len(content),
+            "ops": tflite.operators(content),
+            "seconds": seconds,
+            **_compared(sentences, expected, found),
+        }
+    return artefacts
+
+
+def _converted(
+    translator: Translator,
+    traced: Callable[[], contextlib.AbstractContextManager[Path]],
+    precisions: Iterable[str],
+    extra: Set[str] = frozenset(),
+) -> list[tuple[str, bytes, float]]:
+    """The content of the file of each precision, and the seconds of making it.
+
+    Args:
+        translator: has the model.
+        traced: makes the graph that is converted.
+        precisions, extra: see `tflite.convert`.
+    """
     made = []
     for small, group in ((False, [one for one in precisions if one != "int8"]), (True, [one for one in precisions if one == "int8"])):
         if not group:
@@ -184,10 +228,10 @@ def _converted(translator: Translator, config: Config, precisions: Iterable[str]
         with quiet(), contextlib.ExitStack() as stack:
             if small:
                 stack.enter_context(small_tables(translator.model))
-            graph = stack.enter_context(tflite.traced(translator.model, translator.search, config.model.max_tokens))
+            graph = stack.enter_context(traced())
             for precision in group:
                 with _timed() as seconds:
-                    content = tflite.convert(graph, precision)
+                    content = tflite.convert(graph, precision, extra)
                 made.append((precision, content, seconds()))
     return made
 

@@ -37,6 +37,7 @@ from pipeline.data.subwords import BOS, EOS, PAD, Subwords, Tokenizer
 from pipeline.decoding.search import NEVER, Search
 from pipeline.decoding.search_model import attention_weights, search_translations
 from pipeline.exporters.slots_in_graph import SlotsInGraph
+from pipeline.exporters.xla import compiled_by_xla
 
 if TYPE_CHECKING:
     from pipeline.model.seq2seq import Seq2Seq
@@ -55,10 +56,12 @@ class ServedTranslator(tf.Module):
     The Keras model stays in closures. Were it an attribute, its layers would be tracked as well and every weight stored twice.
     """
 
-    def __init__(self, model: Seq2Seq, tokenizer: Tokenizer, search: Search, cleaning: Cleaning, precision: str = "float32") -> None:
+    def __init__(
+        self, model: Seq2Seq, tokenizer: Tokenizer, search: Search, cleaning: Cleaning, precision: str = "float32", xla: bool = False
+    ) -> None:
         """See `save_saved_model`."""
         super().__init__(name="translator")
-        self._halved = precision != "float32"
+        self._halved, self._xla = precision != "float32", xla
         self.weights = [tf.Variable(tf.cast(weight.value, precision)) if self._halved else weight.value for weight in model.weights]
         self.source_subwords = _subwords_op(tokenizer.source)
         self.target_subwords = self.source_subwords if tokenizer.joint else _subwords_op(tokenizer.target)
@@ -71,7 +74,8 @@ class ServedTranslator(tf.Module):
     def _searching(self, model: Seq2Seq, search: Search) -> Callable[[Tensor], Tensor]:
         """The search from ids [B, S] to ids and scores."""
         searching = self._weighed(model.weights, lambda ids: search_translations(model, ids, search)[:2])
-        return tf.function(searching, input_signature=[tf.TensorSpec([None, None], tf.int32)])
+        signature = [tf.TensorSpec([None, None], tf.int32)]
+        return compiled_by_xla(searching, signature) if self._xla else tf.function(searching, input_signature=signature)
 
     def _weighed(self, originals: Sequence[keras.Variable], function: Callable[..., Tensor]) -> Callable[..., Tensor]:
         """`function` with the weights as they are kept here: made float32 once a call, where they are kept in half of that."""
@@ -175,7 +179,13 @@ def clean_texts(texts: Tensor, cleaning: Cleaning) -> Tensor:
 
 
 def save_saved_model(
-    model: Seq2Seq, tokenizer: Tokenizer, search: Search, cleaning: Cleaning, folder: Path, precision: str = "float32"
+    model: Seq2Seq,
+    tokenizer: Tokenizer,
+    search: Search,
+    cleaning: Cleaning,
+    folder: Path,
+    precision: str = "float32",
+    xla: bool = False,
 ) -> None:
     """Writes the SavedModel.
 
@@ -186,8 +196,9 @@ def save_saved_model(
         cleaning: how the training text was cleaned.
         folder: gets saved_model.pb and variables/.
         precision: "float32"; "float16" or "bfloat16" keep the weights in half the bytes, and compute in float32 all the same.
+        xla: let XLA compile the search.
     """
-    module = ServedTranslator(model, tokenizer, search, cleaning, precision)
+    module = ServedTranslator(model, tokenizer, search, cleaning, precision, xla)
     signatures = {"serving_default": module.translate, "best": module.translate_best, "ids": module.translate_ids}
     if model.decoder.attention.context_size:
         signatures["attention"] = tf.function(

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import contextlib
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
@@ -84,21 +84,23 @@ def traced(model: Seq2Seq, search: Search, max_tokens: int) -> Iterator[Path]:
         yield Path(folder)
 
 
-def convert(traced_model: Path, precision: str) -> bytes:
+def convert(traced_model: Path, precision: str, extra: Collection[str] = ()) -> bytes:
     """The content of a .tflite file.
 
     Args:
         traced_model: from `traced`.
         precision: of the weights: "float32"; "float16" halves the file; "int8" quarters it (dynamic range: matrix products in
             8-bit integers, everything between them in float32).
+        extra: operators that are not built in and may be there all the same, as `operators` calls them.
 
     Raises:
-        UserError: the graph has an operator that is not a built-in one.
+        UserError: the graph has an operator that is neither a built-in one nor in `extra`.
     """
     if precision not in PRECISIONS:
         raise ValueError(f"Expected one of {PRECISIONS}. Received: {precision!r}")
     converter = tf.lite.TFLiteConverter.from_saved_model(str(traced_model))
     converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
+    converter.allow_custom_ops = bool(extra)
     if precision != "float32":
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
     if precision == "float16":
@@ -111,7 +113,7 @@ def convert(traced_model: Path, precision: str) -> bytes:
             raise
         reason = " ".join(str(error)[:600].split())
         raise UserError(f"{precision}.tflite: the model cannot be expressed in TensorFlow Lite's own operators: {reason}") from error
-    if foreign := foreign_operators(operators(content)):
+    if foreign := sorted(set(foreign_operators(operators(content))) - set(extra)):
         raise UserError(
             f"{precision}.tflite: has operators that no stock interpreter knows: {', '.join(foreign)}. "
             "Expected built-in ones only; the code of pipeline/model/ or pipeline/decoding/ brings them in."
