@@ -21,11 +21,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     def command() -> int:
         run = RunDirectory.existing(options.run)
+        config = run.load_config()  # a mistake in it is answered before Keras is there
         import_keras()
         from pipeline.reporting.page import run_page
 
         path = options.output or run.root / "report.html"
-        page = run_page(run)
+        page = run_page(run, config)
         path.parent.mkdir(parents=True, exist_ok=True)
         write_text(path, page)
         say(f"written: {path}")

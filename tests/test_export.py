@@ -223,13 +223,13 @@ def test_the_report_says_what_each_file_takes(exported: Exported) -> None:
 
 
 def test_a_loss_of_quality_fails_the_export_unless_it_may_be_chance() -> None:
-    from pipeline.exporters.artefacts import _demand_quality
+    from pipeline.exporters.parity import demand_quality
 
-    _demand_quality({"int8": {"bleu": 29.85, "p_value": 0.01}, "float16": {"bleu": 25.0, "p_value": 0.3}}, 30.0, 0.2)
+    demand_quality({"int8": {"bleu": 29.85, "p_value": 0.01}, "float16": {"bleu": 25.0, "p_value": 0.3}}, 30.0, 0.2)
     with pytest.raises(
         UserError, match=r"int8: has 29\.50 BLEU, 0\.50 less than the model \(p = 0\.010\), but export\.max_bleu_loss allows 0\.2"
     ):
-        _demand_quality({"int8": {"bleu": 29.5, "p_value": 0.01}}, 30.0, 0.2)
+        demand_quality({"int8": {"bleu": 29.5, "p_value": 0.01}}, 30.0, 0.2)
 
 
 # --- the SavedModel ---------------------------------------------------------------------------------------------------

@@ -27,7 +27,7 @@ MAY_IMPORT = {
     "training": BASE | {"data", "model", "decoding", "scoring", "inspect"},
     "exporters": BASE | {"data", "model", "decoding", "training", "scoring"},
     "inspect": BASE | {"data", "model", "decoding"},
-    "reporting": BASE | {"data", "model", "decoding", "scoring", "inspect"},
+    "reporting": BASE | {"data", "model", "decoding", "scoring", "inspect", "exporters"},
     "comparison": BASE,
     "benchmarks": BASE | {"data", "model", "decoding", "training", "exporters", "scoring"},
 }

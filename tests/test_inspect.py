@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import keras
 import numpy as np
 import pytest
@@ -11,14 +13,16 @@ from toy_training import started
 from pipeline.data.batches import Batch, pad
 from pipeline.data.subwords import BOS, Tokenizer
 from pipeline.decoding.search_model import attention_weights
+from pipeline.decoding.translation import Translation
 from pipeline.decoding.weights import keep_weights
+from pipeline.inspect import pictures
 from pipeline.inspect.activity import activities
 from pipeline.inspect.beam_tree import Node, beam_tree
 from pipeline.inspect.embeddings import Embeddings
 from pipeline.inspect.reading import END, Reader, Reading
 from pipeline.inspect.saliency import own_log_probs, saliency
 from pipeline.inspect.through_time import gradients_by_distance, last_losses, state_gradients
-from pipeline.inspect.tracking import decoder_states
+from pipeline.inspect.tracking import decoder_states, trackers
 from pipeline.runtime.errors import UserError
 from pipeline.support.run_directory import RunDirectory
 from pipeline.training.setup import new_model
@@ -93,6 +97,31 @@ def test_what_cannot_be_read_is_refused(reader: Reader) -> None:
         reader.read("  ")
     with pytest.raises(UserError, match="20 is the limit"):
         reader.read("a b c d e f g h i j " * 3)
+
+
+def test_a_translation_of_the_model_s_own_may_be_long(reader: Reader, monkeypatch: pytest.MonkeyPatch) -> None:
+    [ids] = reader.tokenizer.target.encode(["a b c d " * 30])
+    own = Translation("a b c d " * 30, 0.0, ids, False)
+    monkeypatch.setattr(reader.translator, "translate", lambda texts: [own])
+    assert len(ids) > reader.config.model.max_tokens
+    assert len(reader.read(TEXT).target) == len(ids) + 1
+
+
+@pytest.mark.parametrize("words", [False, True])
+def test_saliency_is_drawn_by_the_strongest_cell_of_each_row(
+    reader: Reader, reading: Reading, words: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if reader.config.model.encoder.layer_norm:
+        return  # refused: see below
+    drawn: list[Any] = []
+    monkeypatch.setattr(pictures, "matrices", lambda panels, source, target: drawn.append(panels))
+    pictures.saliency_picture(reader, reading, words)
+    strongest = np.abs(drawn[0]["gradient x input, by row"]).max(axis=1)
+    assert np.allclose(strongest, 1.0)
+
+
+def test_of_one_sentence_no_units_are_found() -> None:
+    assert trackers([], []) == [] == trackers([np.ones((3, 4), np.float32)], [["a", "b", "c"]])
 
 
 def test_saliency_agrees_with_finite_differences(reader: Reader, reading: Reading) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 
@@ -21,8 +22,11 @@ TEXT = "a b c d"
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> RunDirectory:
-    folder = tmp_path_factory.mktemp("inspected")
-    started(folder)
+    return made(tmp_path_factory.mktemp("inspected"))
+
+
+def made(folder: Path, *changes: str) -> RunDirectory:
+    started(folder, *changes)
     run = RunDirectory(folder / "toy")
     config, tokenizer = run.load_config([]), Tokenizer.load(run.tokenizer)
     keras.utils.set_random_seed(3)
@@ -73,6 +77,34 @@ def test_gradients_of_several_runs_stand_in_one_picture(run: RunDirectory, tmp_p
     assert main(["gradients", str(run.root), str(run.root), "--output", str(path)]) == 0
     assert re.search(r"^toy +1: \d\.\de[+-]\d\d", capsys.readouterr().out, re.MULTILINE)
     assert "toy" in texts_in(path)
+
+
+def test_runs_of_one_name_are_told_apart(run: RunDirectory, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    copy = Path(shutil.copytree(run.root, tmp_path / "other" / "toy"))
+    path = tmp_path / "gradients.svg"
+    assert main(["gradients", str(run.root), str(copy), "--output", str(path)]) == 0
+    assert {str(run.root), str(copy)} <= set(texts_in(path))
+    assert len(capsys.readouterr().out.splitlines()) == 2
+
+
+def test_a_model_without_attention_has_no_links_to_show(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = made(tmp_path, "model.attention.kind=none")
+    capsys.readouterr()
+    (tmp_path / "text").write_text("a b c\n")
+    for asked in (["alignments", "--source", str(tmp_path / "text")], ["attention", TEXT]):
+        assert main([asked[0], "--run", str(run.root), *asked[1:]]) == 2
+        said = capsys.readouterr()
+        assert not said.out and "this model has no attention" in said.err
+    assert main(["saliency", "--run", str(run.root), TEXT, "--output", str(tmp_path / "s.svg")]) == 0
+    assert "gradient x input, by row" in texts_in(tmp_path / "s.svg")
+    assert "attention" not in texts_in(tmp_path / "s.svg")
+
+
+def test_a_line_that_cannot_be_aligned_is_named(run: RunDirectory, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "text"
+    path.write_text("a b c\n" + "a b c " * 100 + "\n")
+    assert main(["alignments", "--run", str(run.root), "--source", str(path)]) == 2
+    assert f"{path}:2: the text has" in capsys.readouterr().err
 
 
 def test_embeddings_neighbours_and_map(run: RunDirectory, capsys: pytest.CaptureFixture[str]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import types
@@ -113,6 +114,17 @@ def test_skipping_everything_imports_nothing_heavy(toy: Toy, root: Path, monkeyp
     )
     assert result.stderr.count("skipped, nothing has changed") == 5
     assert result.stdout.endswith("False False\n")
+
+
+@pytest.mark.parametrize("stage", ["diversify", "train"])
+def test_another_colour_of_a_picture_trains_nothing_anew(stage: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    package = Path(shutil.copytree(fingerprints.PACKAGE, tmp_path / "pipeline", ignore=shutil.ignore_patterns("__pycache__")))
+    monkeypatch.setattr(fingerprints, "PACKAGE", package)
+    left_out = STAGES[stage].code_left_out
+    before = fingerprints.code_fingerprint(f"pipeline.{stage}", left_out)
+    for room, changed in {"inspect/drawing.py": False, "training/trainer.py": True}.items():
+        (package / room).write_text((package / room).read_text() + "\nCOLOUR = 'red'\n")
+        assert (fingerprints.code_fingerprint(f"pipeline.{stage}", left_out) != before) == changed
 
 
 def test_a_changed_source_is_named(toy: Toy, capsys: pytest.CaptureFixture[str]) -> None:

@@ -25,7 +25,7 @@ import contextlib
 import platform
 import statistics
 import time
-from collections.abc import Callable, Iterable, Iterator, Set
+from collections.abc import Callable, Collection, Iterable, Iterator, Set
 from pathlib import Path
 from typing import Any
 
@@ -39,21 +39,29 @@ from pipeline.decoding.translator import Translator
 from pipeline.exporters import tflite, tflite_text
 from pipeline.exporters.fresh_process import FreshProcess
 from pipeline.exporters.measured import measure_phone
-from pipeline.exporters.parity import Answers, Sentences, demand_equal, keras_answers, phone_answers, saved_model_answers
+from pipeline.exporters.parity import (
+    Answers,
+    Sentences,
+    compared,
+    demand_equal,
+    demand_quality,
+    keras_answers,
+    phone_answers,
+    saved_model_answers,
+)
 from pipeline.exporters.phone import file_of, write_phone_folder
+from pipeline.exporters.report_page import SCHEMA_VERSION
 from pipeline.exporters.saved_model import save_saved_model, size_of
 from pipeline.exporters.sentences import choose_sentences
 from pipeline.exporters.small_tables import small_tables
 from pipeline.runtime.errors import UserError
 from pipeline.runtime.translator import PhoneTranslator
-from pipeline.scoring.metrics import bleu_against, bleu_signature
+from pipeline.scoring.metrics import bleu_signature
 from pipeline.scoring.systems import sample_indices
 from pipeline.support.files import remove, sha256
 from pipeline.support.quiet import quiet
 from pipeline.support.run_directory import RunDirectory
 
-SCHEMA_VERSION = 2
-_SIGNIFICANT = 0.05
 _TIMED = 200
 _ENOUGH = 100
 """Sentences of which resampling says something."""
@@ -112,9 +120,9 @@ def export_artefacts(config: Config, run: RunDirectory, folder: Path) -> dict[st
             found = saved_model_answers(process, EOS, PAD)
             if kept_in == "float32":
                 demand_equal("saved_model", sentences, expected, found)
-            artefacts["saved_model"] |= _compared(sentences, expected, found)
+            artefacts["saved_model"] |= compared(sentences, expected, found)
         if len(sentences.texts) >= _ENOUGH:
-            _demand_quality(artefacts, sentences.bleu(expected.texts), config.export.max_bleu_loss)
+            demand_quality(artefacts, sentences.bleu(expected.texts), config.export.max_bleu_loss)
 
     return {
         "schema_version": SCHEMA_VERSION,
@@ -169,7 +177,7 @@ def _export_tflite(
             found = phone_answers(PhoneTranslator(folder, precision), sentences)
         if precision == "float32":
             demand_equal(file_of(precision), sentences, expected, found)
-        artefacts[f"tflite/{precision}"] |= _compared(sentences, expected, found)
+        artefacts[f"tflite/{precision}"] |= compared(sentences, expected, found)
         # Some, spread over the lengths: a few hundred say enough of the time.
         some = [sentences.texts[index] for index in sample_indices(len(sentences.texts), _TIMED)]
         artefacts[f"tflite/{precision}"]["measured"] = measure_phone(folder, precision, some)
@@ -183,27 +191,30 @@ def _export_tflite(
 def _export_with_text(
     config: Config, run: RunDirectory, translator: Translator, sentences: Sentences, expected: Answers, folder: Path
 ) -> dict[str, dict[str, Any]]:
-    """Makes and tries the .tflite files with text in and out; gives back their part of the report."""
+    """Makes and tries the .tflite files with text in and out; gives back their part of the report. float32: as above."""
 
     def traced() -> contextlib.AbstractContextManager[Path]:
         return tflite_text.traced_with_text(translator.model, translator.search, translator.tokenizer)
 
     folder.mkdir()
+    wanted: Collection[str] = config.export.tflite_text
     artefacts = {}
-    for precision, content, seconds in _converted(translator, traced, dict.fromkeys(config.export.tflite_text), tflite_text.OPERATORS):
+    for precision, content, seconds in _converted(translator, traced, dict.fromkeys(["float32", *wanted]), tflite_text.OPERATORS):
         name = file_of(precision)
-        with _disk(run):
-            (folder / name).write_bytes(content)
         with quiet():
             found = tflite_text.text_answers(tflite_text.TextInterpreter(content), sentences, translator.tokenizer)
         if precision == "float32":
             demand_equal(f"{folder.name}/{name}", sentences, expected, found)
+        if precision not in wanted:
+            continue
+        with _disk(run):
+            (folder / name).write_bytes(content)
         artefacts[f"{folder.name}/{precision}"] = {
             "path": f"{folder.name}/{name}",
             "bytes": len(content),
             "ops": tflite.operators(content),
             "seconds": seconds,
-            **_compared(sentences, expected, found),
+            **compared(sentences, expected, found),
         }
     return artefacts
 
@@ -234,28 +245,6 @@ def _converted(
                     content = tflite.convert(graph, precision, extra)
                 made.append((precision, content, seconds()))
     return made
-
-
-def _compared(sentences: Sentences, expected: Answers, found: Answers) -> dict[str, Any]:
-    bleu, p_value = bleu_against(found.texts, expected.texts, sentences.references, sentences.language)
-    return {
-        "equal": expected.equal(found),
-        "bleu": round(bleu, 4),
-        "p_value": round(p_value, 4),
-        "score_difference": round(max(abs(mine - its) for mine, its in zip(expected.scores, found.scores, strict=True)), 7),
-        "milliseconds": None if found.latency is None else round(found.latency, 2),
-    }
-
-
-def _demand_quality(artefacts: dict[str, dict[str, Any]], bleu: float, most: float) -> None:
-    """Makes sure that no artefact has lost more BLEU than it may; a loss that may be chance is none."""
-    for name, artefact in artefacts.items():
-        if bleu - artefact["bleu"] > most and artefact["p_value"] < _SIGNIFICANT:
-            raise UserError(
-                f"{name}: has {artefact['bleu']:.2f} BLEU, {bleu - artefact['bleu']:.2f} less than the model "
-                f"(p = {artefact['p_value']:.3f}), "
-                f"but export.max_bleu_loss allows {most:g}. Nothing was exported. Leave this precision out of export.tflite, or allow more."
-            )
 
 
 def _check_size(name: str, found: int, translator: Translator, bytes_a_weight: int = 4) -> None:

@@ -6,12 +6,15 @@ import statistics
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from pipeline.decoding.translator import Translator
 from pipeline.exporters.fresh_process import FreshProcess
 from pipeline.runtime.errors import UserError
 from pipeline.runtime.translator import PhoneTranslator
-from pipeline.scoring.metrics import corpus_bleu
+from pipeline.scoring.metrics import bleu_against, corpus_bleu
+
+_SIGNIFICANT = 0.05
 
 
 @dataclass(frozen=True)
@@ -121,3 +124,28 @@ def demand_equal(name: str, sentences: Sentences, expected: Answers, found: Answ
             f"  {name:10} {found.texts[first]!r}\n"
             "Its SentencePiece differs from the run's: please report it."
         )
+
+
+def compared(sentences: Sentences, expected: Answers, found: Answers) -> dict[str, Any]:
+    """An artefact's part of the report, as far as its answers decide it; see `pipeline.exporters.artefacts`."""
+    bleu, p_value = bleu_against(found.texts, expected.texts, sentences.references, sentences.language)
+    return {
+        "equal": expected.equal(found),
+        "bleu": round(bleu, 4),
+        "p_value": round(p_value, 4),
+        "score_difference": round(max(abs(mine - its) for mine, its in zip(expected.scores, found.scores, strict=True)), 7),
+        "milliseconds": None if found.latency is None else round(found.latency, 2),
+    }
+
+
+def demand_quality(artefacts: dict[str, dict[str, Any]], bleu: float, most: float) -> None:
+    """Makes sure that no artefact has lost more BLEU than it may; a loss that may be chance is none."""
+    for name, artefact in artefacts.items():
+        if bleu - artefact["bleu"] > most and artefact["p_value"] < _SIGNIFICANT:
+            kind, _, precision = name.partition("/")
+            remedy = f"Leave {precision} out of export.{kind}" if precision else "Set export.saved_model_weights to float32"
+            raise UserError(
+                f"{name}: has {artefact['bleu']:.2f} BLEU, {bleu - artefact['bleu']:.2f} less than the model "
+                f"(p = {artefact['p_value']:.3f}), "
+                f"but export.max_bleu_loss allows {most:g}. Nothing was exported. {remedy}, or allow more."
+            )

@@ -6,6 +6,9 @@ from typing import Any
 
 from pipeline.support.pages import rendered
 
+SCHEMA_VERSION = 2
+"""Of report.json; the schema: pipeline/exporters/artefacts.py."""
+
 
 def report_page(title: str, report: dict[str, Any]) -> str:
     """The page as HTML; `report` as `pipeline.exporters.artefacts` describes it."""

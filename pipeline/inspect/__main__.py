@@ -7,6 +7,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from pipeline.runtime.errors import UserError
 from pipeline.support.console import add_run_arguments, config_and_run, guarded, say
 from pipeline.support.quiet import import_keras
@@ -31,9 +33,11 @@ WHOLE = {
     "gradients": "how far back the gradient of the last token reaches; several runs in one picture",
     "embeddings": "a map of the frequent words; or the nearest neighbours of words",
     "alignments": "of a file the links between words, in Pharaoh's format; scored by alignment error rate where there are gold links",
-    "page": "everything, on one page",
+    "page": "all of these but the alignments, on one page",
 }
 """What takes a whole run."""
+
+_PICTURE = "the picture (default: RUN/inspection/WHAT.svg)"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -41,7 +45,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
 
     def command() -> int:
-        import_keras()
         _COMMANDS[options.what](options)
         return 0
 
@@ -49,9 +52,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _sentence(options: argparse.Namespace) -> None:
+    reader, run = _reader(options)
     from pipeline.inspect import pictures
 
-    reader, run = _reader(options)
+    if options.what == "attention":
+        reader.demand_attention()
     reading = reader.read(options.text, options.target)
     draw: dict[str, Callable[[], Figure]] = {
         "attention": lambda: pictures.attention_picture(reading, options.words),
@@ -65,10 +70,10 @@ def _sentence(options: argparse.Namespace) -> None:
 
 
 def _trackers(options: argparse.Namespace) -> None:
+    reader, run = _reader(options)
     from pipeline.data.tables import load_split
     from pipeline.inspect import pictures
 
-    reader, run = _reader(options)
     layers = len(reader.model.decoder.layers)
     if not 1 <= options.layer <= layers:
         raise UserError(f"--layer {options.layer}: the decoder has layers 1 to {layers}.")
@@ -81,16 +86,24 @@ def _trackers(options: argparse.Namespace) -> None:
 
 
 def _gradients(options: argparse.Namespace) -> None:
+    paths = list(dict.fromkeys(options.runs))
+    names = [Path(path).name for path in paths]
+    # Runs of one name are told apart by their paths.
+    runs = {path if names.count(name) > 1 else name: RunDirectory.existing(path) for path, name in zip(paths, names, strict=True)}
+    import_keras()
     from pipeline.data.tables import load_split
     from pipeline.inspect import pictures
     from pipeline.inspect.drawing import decay_curves
     from pipeline.inspect.reading import Reader
     from pipeline.support.history import clipped_share
 
-    runs = {Path(path).name: RunDirectory.existing(path) for path in options.runs}
     readers = {name: Reader.load(run) for name, run in runs.items()}
     curves = pictures.decays(readers, {name: load_split(run, options.split) for name, run in runs.items()})
     for name, values in curves.items():
+        if not np.isfinite(values).any():
+            raise UserError(
+                f"{runs[name].split(options.split)}: has no sentence to follow a gradient through. Choose another: --split train"
+            )
         clipped = clipped_share(runs[name])
         share = "" if clipped is None else f"   {clipped:.1%} of the updates clipped"
         print(f"{name:<24} " + "  ".join(f"{back}: {values[back]:.1e}" for back in (1, 5, 10, 20) if values[back] == values[back]) + share)
@@ -98,10 +111,10 @@ def _gradients(options: argparse.Namespace) -> None:
 
 
 def _embeddings(options: argparse.Namespace) -> None:
+    reader, run = _reader(options)
     from pipeline.inspect import pictures
     from pipeline.inspect.embeddings import Embeddings
 
-    reader, run = _reader(options)
     if not options.words:
         _keep(pictures.embeddings_picture(reader, options.side, options.count), options, run)
         return
@@ -111,10 +124,11 @@ def _embeddings(options: argparse.Namespace) -> None:
 
 
 def _alignments(options: argparse.Namespace) -> None:
+    reader, _ = _reader(options)
     from pipeline.data.sources.lines import read_lines
     from pipeline.inspect.alignments import alignment_error_rate, alignment_of, read_gold, to_pharaoh
 
-    reader, _ = _reader(options)
+    reader.demand_attention()
     files = [path for path in (options.source, options.target_file, options.gold) if path is not None]
     sides = {path: list(read_lines(path, remedy="Convert the file: iconv -t UTF-8.")) for path in files}
     for path, lines in sides.items():
@@ -123,17 +137,20 @@ def _alignments(options: argparse.Namespace) -> None:
     gold = list(read_gold(sides[options.gold], str(options.gold))) if options.gold else None
     targets: Sequence[str | None] = sides[options.target_file] if options.target_file else [None] * len(sides[options.source])
     found = []
-    for text, translation in zip(sides[options.source], targets, strict=True):
-        found.append(alignment_of(reader.read(text, translation)) if text.strip() else [])
+    for number, (text, translation) in enumerate(zip(sides[options.source], targets, strict=True), start=1):
+        try:
+            found.append(alignment_of(reader.read(text, translation)) if text.strip() else [])
+        except UserError as error:
+            raise UserError(f"{options.source}:{number}: {error}") from None
         print(to_pharaoh(found[-1]), flush=True)
     if gold is not None:
         say(f"alignment error rate {alignment_error_rate(found, gold):.3f}")
 
 
 def _page(options: argparse.Namespace) -> None:
+    reader, run = _reader(options)
     from pipeline.inspect.page import write_inspection
 
-    reader, run = _reader(options)
     say(f"written: {write_inspection(reader, run, options.texts, options.output)}")
 
 
@@ -148,9 +165,10 @@ _COMMANDS: dict[str, Callable[[argparse.Namespace], None]] = {
 
 
 def _reader(options: argparse.Namespace) -> tuple[Reader, RunDirectory]:
+    config, run = config_and_run(options)  # a mistake in a config is answered before Keras is there
+    import_keras()
     from pipeline.inspect.reading import Reader
 
-    config, run = config_and_run(options)
     return Reader.load(run, config), run
 
 
@@ -167,34 +185,42 @@ def _keep(figure: Figure, options: argparse.Namespace, run: RunDirectory) -> Non
     say(f"written: {path}")
 
 
+def _positive(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"expected a number from 1 on, received {text!r}")
+    return int(text)
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m pipeline.inspect", description="Look into a trained model; pictures: .svg, .png, .pdf."
     )
     commands = parser.add_subparsers(dest="what", required=True, metavar="WHAT")
 
-    def command(what: str, about: str, one_run: bool = True, picture: bool = True) -> argparse.ArgumentParser:
+    def command(what: str, about: str, one_run: bool = True, output: str = _PICTURE) -> argparse.ArgumentParser:
         found = commands.add_parser(what, help=about, description=f"{about[0].upper()}{about[1:]}.")
         if one_run:
             add_run_arguments(found)
-        if picture:
-            found.add_argument("--output", type=Path, metavar="FILE", help="the picture (default: RUN/inspection/WHAT.svg)")
+        if output:
+            found.add_argument("--output", type=Path, metavar="FILE", help=output)
         return found
 
-    def sentence(found: argparse.ArgumentParser) -> None:
+    def sentence(found: argparse.ArgumentParser, target: bool = True) -> None:
+        found.set_defaults(target=None)
         found.add_argument("text", metavar="TEXT", help="a sentence")
-        found.add_argument("--target", metavar="TEXT", help="its translation, where it shall not be the model's own")
+        if target:
+            found.add_argument("--target", metavar="TEXT", help="its translation, where it shall not be the model's own")
 
     def split(found: argparse.ArgumentParser) -> None:
         found.add_argument("--split", choices=SPLITS, default="validation", help="whose sentences (default: validation)")
 
     made: dict[str, Any] = {what: command(what, about) for what, about in SENTENCE.items()}
     for what, found in made.items():
-        sentence(found)
+        sentence(found, target=what != "beam")
         if what in ("attention", "saliency"):
             found.add_argument("--words", action="store_true", help="pieces joined to words")
     made["units"].add_argument("--layer", metavar="NAME", help="such as 'encoder 1, forwards' (default: the topmost)")
-    made["beam"].add_argument("--beam", type=int, metavar="K", help="beam size (default: the run's)")
+    made["beam"].add_argument("--beam", type=_positive, metavar="K", help="beam size (default: the run's)")
 
     trackers = command("trackers", WHOLE["trackers"])
     sentence(trackers)
@@ -206,12 +232,12 @@ def _parser() -> argparse.ArgumentParser:
     embeddings = command("embeddings", WHOLE["embeddings"])
     embeddings.add_argument("words", nargs="*", metavar="WORD", help="show the nearest neighbours of these, and draw no map")
     embeddings.add_argument("--side", choices=("source", "target"), default="target", help="whose words (default: target)")
-    embeddings.add_argument("--count", type=int, default=150, help="words on the map (default: 150)")
-    alignments = command("alignments", WHOLE["alignments"], picture=False)
+    embeddings.add_argument("--count", type=_positive, default=150, help="words on the map (default: 150)")
+    alignments = command("alignments", WHOLE["alignments"], output="")
     alignments.add_argument("--source", type=Path, required=True, metavar="FILE", help="text, a sentence a line")
     alignments.add_argument("--target", dest="target_file", type=Path, metavar="FILE", help="its translations (default: the model's own)")
     alignments.add_argument("--gold", type=Path, metavar="FILE", help="the right links, '0-0 1p2 …' a line; p: a possible link")
-    page = command("page", WHOLE["page"])
+    page = command("page", WHOLE["page"], output="the page (default: RUN/inspection/index.html)")
     page.add_argument("texts", nargs="*", metavar="TEXT", help="sentences (default: three of the validation split)")
     return parser
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -94,7 +95,7 @@ def strips(rows: Sequence[tuple[str, Sequence[str], NDArray[Any]]]) -> Figure:
 def decay_curves(curves: Mapping[str, NDArray[np.float64]]) -> Figure:
     """|d loss_T / d h_t| by T - t, for one or several models, on a logarithmic scale."""
     figure, [axes] = new_figure(5.6, 3.2)
-    for colour, (name, values) in zip(COLOURS * 2, curves.items(), strict=False):
+    for colour, (name, values) in zip(itertools.cycle(COLOURS), curves.items(), strict=False):
         axes.plot(range(len(values)), values, color=colour, label=name, marker="o", markersize=3)
     axes.set_yscale("log")
     axes.set_xlabel("T - t: pieces back from the last one")

@@ -68,7 +68,7 @@ class Embeddings:
         except ImportError:
             raise UserError("a map of the embeddings needs a package more: pip install scikit-learn") from None
         if len(ids) < 4:
-            raise UserError(f"a map needs four pieces or more; there are {len(ids)} whole words in the vocabulary.")
+            raise UserError(f"a map needs four pieces or more; there are {len(ids)} of the words asked for.")
         perplexity = min(12.0, (len(ids) - 1) / 3)
         places = TSNE(perplexity=perplexity, metric="cosine", init="pca", random_state=seed).fit_transform(self._directions[list(ids)])
         return np.asarray(places, dtype=np.float32)

@@ -15,6 +15,11 @@ from pipeline.runtime.errors import UserError
 Tensor = Any
 
 
+def has_gradients() -> bool:
+    """Whether the backend that Keras runs on is one of those below."""
+    return keras.backend.backend() in ("tensorflow", "jax")
+
+
 def gradient_of(function: Callable[[Tensor], Tensor], at: Any) -> NDArray[np.float32]:
     """The gradient of a scalar function of one tensor; see `gradients_of`."""
     return gradients_of(lambda values: function(values[0]), [at])[0]
@@ -47,7 +52,9 @@ def gradients_of(function: Callable[[list[Tensor]], Tensor], at: Sequence[Any]) 
 
 
 def gradient_norms(model: Any, batch: Any) -> dict[str, float]:
-    """The length of the gradient of each part of a model: 'embedding', 'recurrent_encoder/layer_0', 'gnmt_decoder/attention', 'output' …
+    """The length of the gradient of each part of a model: 'recurrent_encoder/layer_0', 'gnmt_decoder/attention', 'output' …
+
+    The table of embeddings is 'embedding'; where there are two, 'source_embedding' and 'target_embedding'.
 
     Args:
         model: a `Seq2Seq`; nothing of it changes.
@@ -60,9 +67,12 @@ def gradient_norms(model: Any, batch: Any) -> dict[str, float]:
             readout = model({name: keras.ops.convert_to_tensor(ids) for name, ids in batch.inputs.items()}, training=False)
             return model.compute_loss(y=keras.ops.convert_to_tensor(batch.target_ids), y_pred=readout, training=False)
 
+    # Where there are two tables, Keras numbers them, as it numbers all second layers of a process.
+    tables = {"source_embedding": model.source_embedding, "target_embedding": model.target_embedding}
+    named = {} if model.source_embedding is model.target_embedding else {id(table.embeddings): name for name, table in tables.items()}
     squares: dict[str, float] = {}
     for variable, gradient in zip(variables, gradients_of(loss, [variable.value for variable in variables]), strict=True):
-        part = _part(variable.path)
+        part = named.get(id(variable)) or _part(variable.path)
         squares[part] = squares.get(part, 0.0) + float(np.square(gradient, dtype=np.float64).sum())
     return {part: square**0.5 for part, square in squares.items()}
 

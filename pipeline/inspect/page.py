@@ -60,7 +60,8 @@ def write_inspection(reader: Reader, run: RunDirectory, texts: Sequence[str] = (
     table = load_split(run, "validation")
     path = path or run.root / "inspection" / "index.html"
     path.parent.mkdir(parents=True, exist_ok=True)
-    sentences = [_sentence(reader, text) for text in texts or typical(table["source"], SHOWN)]
+    fitting = [text for text in table["source"] if reader.tokenizer.count(text) <= reader.config.model.max_tokens] if not texts else []
+    sentences = [_sentence(reader, text) for text in texts or typical(fitting, SHOWN)]
     say(f"{len(sentences)} sentences drawn; the whole run")
     page = rendered(
         "pipeline.inspect",
@@ -78,8 +79,15 @@ def write_inspection(reader: Reader, run: RunDirectory, texts: Sequence[str] = (
 
 
 def typical(texts: Sequence[str], count: int) -> list[str]:
-    """Texts of 6 to 12 words, spread evenly: short enough for a picture, and long enough for something to happen."""
-    fitting = [text for text in texts if 6 <= len(text.split()) <= 12] or list(texts)
+    """Texts of 6 to 12 words, spread evenly: short enough for a picture, and long enough for something to happen.
+
+    Where no text has so many words, as in languages without spaces, those of 10 to 40 characters; where none has, the shortest.
+    """
+    fitting = (
+        [text for text in texts if 6 <= len(text.split()) <= 12]
+        or [text for text in texts if 10 <= len(text) <= 40]
+        or sorted(texts, key=len)[:count]
+    )
     return [fitting[number * len(fitting) // count] for number in range(min(count, len(fitting)))]
 
 
@@ -94,8 +102,8 @@ def _sentence(reader: Reader, text: str) -> Sentence:
 _SENTENCE: list[tuple[str, str, Callable[[Reader, Reading], Figure]]] = [
     (
         "Where it looked, and what counted",
-        "Left, attention: how much each piece of the translation (a row) looked at each piece of the source. Right, gradient x input: how "
-        "much its probability hangs on the embedding of each; blue speaks for it, orange against.",
+        "Attention: how much each piece of the translation (a row) looked at each piece of the source. Gradient x input: how much its "
+        "probability hangs on the embedding of each; blue speaks for it, orange against. (Not every model and backend has both.)",
         lambda reader, reading: _saliency_or_attention(reader, reading),
     ),
     (

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 _LOOKED_THROUGH = 600
 """Sentences among which units are looked for."""
 
+_BY_ROW = "gradient x input, by row"
+
 _LONGEST = 64
 """Sentences whose gradients are followed back: the longest of a split."""
 
@@ -40,11 +42,11 @@ def attention_picture(reading: Reading, words: bool = False) -> Figure:
 def saliency_picture(reader: Reader, reading: Reading, words: bool = False) -> Figure:
     """Attention, and beside it what each target piece, or word, hung on: each row by its strongest cell.
 
-    A piece that could not well have been another one hangs on nothing much; its row would be white beside one that could.
+    A piece that could not well have been another one hangs on nothing much; its row would be white beside one that could. A model without
+    attention has the right half alone.
     """
-    found = saliency(reader.model, reading)
-    found = found / np.maximum(np.abs(found).max(axis=1, keepdims=True), 1e-9)
-    return _beside({"attention": reading.attention, "gradient x input, by row": found}, reading, words)
+    attention = {"attention": reading.attention} if reading.attention.any() else {}
+    return _beside({**attention, _BY_ROW: saliency(reader.model, reading)}, reading, words)
 
 
 def gates_picture(reader: Reader, reading: Reading) -> Figure:
@@ -102,10 +104,14 @@ def embeddings_picture(reader: Reader, side: str = "target", count: int = 150) -
 
 
 def _beside(panels: Mapping[str, NDArray[np.float32]], reading: Reading, words: bool) -> Figure:
-    if not words:
-        return matrices(panels, reading.source, reading.target)
-    of_words = {title: joined(matrix, reading.source, reading.target) for title, matrix in panels.items()}
-    return matrices(of_words, words_of(reading.source), words_of(reading.target))
+    source, target = reading.source, reading.target
+    if words:
+        panels = {title: joined(matrix, source, target) for title, matrix in panels.items()}
+        source, target = words_of(source), words_of(target)
+    if _BY_ROW in panels:
+        found = panels[_BY_ROW]
+        panels = {**panels, _BY_ROW: found / np.maximum(np.abs(found).max(axis=1, keepdims=True), 1e-9)}
+    return matrices(panels, source, target)
 
 
 def _batches(reader: Reader, table: Dataset, count: int, longest: bool = False) -> list[Batch]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 
 from pipeline.configuration import Config
 from pipeline.data.batches import pad
-from pipeline.data.subwords import BOS, EOS, Subwords, Tokenizer
+from pipeline.data.subwords import BOS, Subwords, Tokenizer
 from pipeline.decoding.search_model import attention_weights
 from pipeline.decoding.translator import Translator
 from pipeline.runtime.errors import UserError
@@ -48,7 +49,7 @@ class Reading:
     @property
     def target_inputs(self) -> Ids:
         """[1, T] the translation shifted right, BOS first."""
-        return np.concatenate([np.full((1, 1), BOS, np.int32), self.target_ids[:, :-1]], axis=1)
+        return shifted(self.target_ids)
 
 
 class Reader:
@@ -79,21 +80,20 @@ class Reader:
         """Reads a sentence, with its translation by the model, or with another one.
 
         Raises:
-            UserError: the text is empty, or a side is longer than the model's limit.
+            UserError: the text is empty, or it or the given translation is longer than the model's limit.
         """
         [ids], [kept] = self.tokenizer.encode_source([text])
         if not ids:
             raise UserError("there is no text to look at: give a sentence.")
+        self._check_length("the text", ids)
         if translation is None:
             [found] = self.translator.translate([text])
             target, translation = found.ids, found.text
         else:
             [target] = self.tokenizer.encode_target([translation], [kept])
-        limit = self.config.model.max_tokens
-        if max(len(ids), len(target)) > limit:
-            raise UserError(f"the text has {len(ids)} pieces and its translation {len(target)}: {limit} is the limit. Give one sentence.")
+            self._check_length("the translation", target)
         source_ids, target_ids = pad([ids]), pad([target])
-        inputs = np.concatenate([np.full((1, 1), BOS, np.int32), target_ids[:, :-1]], axis=1)
+        inputs = shifted(target_ids)
         return Reading(
             text,
             translation,
@@ -105,9 +105,28 @@ class Reader:
             np.asarray(attention_weights(self.model, ops.convert_to_tensor(source_ids), ops.convert_to_tensor(inputs)))[0],
         )
 
+    def demand_attention(self) -> None:
+        """Makes sure that the model has attention.
+
+        Raises:
+            UserError: it has none.
+        """
+        if self.config.model.attention.kind == "none":
+            raise UserError("this model has no attention (model.attention.kind: none); `saliency` shows what a translation hangs on.")
+
+    def _check_length(self, what: str, ids: Sequence[int]) -> None:
+        limit = self.config.model.max_tokens
+        if len(ids) > limit:
+            raise UserError(f"{what} has {len(ids)} pieces: {limit} is the limit (model.max_tokens). Give one sentence.")
+
     def pieces(self, subwords: Subwords, ids: list[int], kept: dict[str, str]) -> list[str]:
         """Pieces of ids without EOS, and the end; a slot as what stands in it."""
         return [_shown(piece, kept) for piece in subwords.pieces(ids)] + [END]
+
+
+def shifted(target_ids: Ids) -> Ids:
+    """[B, T] shifted right, BOS first: what the decoder reads."""
+    return np.concatenate([np.full((len(target_ids), 1), BOS, np.int32), target_ids[:, :-1]], axis=1)
 
 
 def token_log_probs(model: Seq2Seq, source_ids: Any, target_inputs: Any, target_ids: Any) -> NDArray[np.float32]:
@@ -131,6 +150,3 @@ def _shown(piece: str, kept: dict[str, str]) -> str:
     for symbol, text in kept.items():
         piece = piece.replace(symbol, text)
     return piece
-
-
-__all__ = ["BOS", "END", "EOS", "Reader", "Reading", "token_log_probs"]

@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 _ENOUGH = 30
 """Places where a feature must be different from its usual value; of fewer, any unit of hundreds fits some by chance."""
 
-_OPENING, _CLOSING = "([{„“«‹", ")]}“”»›"
-
 
 @dataclass(frozen=True)
 class Tracker:
@@ -100,6 +98,8 @@ def trackers(states: Sequence[NDArray[np.float32]], pieces: Sequence[Sequence[st
     Returns:
         one for each feature that occurs often enough, the best first.
     """
+    if len(states) < 2:
+        return []
     halves = [np.concatenate(states[half::2]) for half in (0, 1)]
     found: list[Tracker] = []
     for name, feature in FEATURES.items():
@@ -140,14 +140,4 @@ def decoder_states(model: Seq2Seq, batches: Sequence[Batch], layer: int = 0) -> 
                 after[:, index - 1] = np.asarray(state)[:, 0, start : start + units]
         lengths = np.count_nonzero(batch.target_ids, axis=1) - 1
         found += [row[:length] for row, length in zip(after, lengths, strict=True)]
-    return found
-
-
-def encoder_states(model: Seq2Seq, batches: Sequence[Batch]) -> list[NDArray[np.float32]]:
-    """The memory at each source token of each sentence, EOS not counted: of each [N, H]."""
-    found: list[NDArray[np.float32]] = []
-    for batch in batches:
-        memory = np.asarray(model.encode(ops.convert_to_tensor(batch.source_ids)).memory)
-        lengths = np.count_nonzero(batch.source_ids, axis=1) - 1
-        found += [row[:length] for row, length in zip(memory, lengths, strict=True)]
     return found

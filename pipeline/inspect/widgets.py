@@ -30,11 +30,16 @@ def n_best(reader: Reader, text: str, beam_size: int = 4, length_penalty: float 
     """
     if not text.strip():
         return []
+    [found] = translator_with(reader, beam_size, length_penalty, best).alternatives([text])
+    return found
+
+
+def translator_with(reader: Reader, beam_size: int, length_penalty: float, best: int) -> Translator:
+    """A run's model with another search; see `n_best`."""
     search = dataclasses.replace(
         reader.translator.search, beam_size=beam_size, length_penalty=length_penalty, best=max(1, min(best, beam_size))
     )
-    [found] = Translator(reader.model, reader.tokenizer, search).alternatives([text])
-    return found
+    return Translator(reader.model, reader.tokenizer, search)
 
 
 def translations_table(found: Sequence[Translation]) -> Markup:
@@ -66,6 +71,7 @@ class TranslationPanel:
         except ImportError:
             raise UserError("the panel needs a package more: pip install ipywidgets") from None
         self._reader = reader
+        self._translators: dict[tuple[int, float], Translator] = {}  # a search is compiled once
         self.text = widgets.Text(value=text, description="text", layout=widgets.Layout(width="44em"), continuous_update=False)
         self.beam = widgets.IntSlider(4, 1, _WIDEST, description="beam", continuous_update=False)
         self.penalty = widgets.FloatSlider(1.0, min=0.0, max=2.0, step=0.1, description="penalty", continuous_update=False)
@@ -79,12 +85,21 @@ class TranslationPanel:
 
     def _changed(self, _: Any = None) -> None:
         try:
-            found = n_best(self._reader, self.text.value, self.beam.value, self.penalty.value, self.beam.value)
-            self.table.value = str(translations_table(found)) if found else ""
+            found = self._translations()
+            self.table.value, self.picture.value = str(translations_table(found)) if found else "", ""
             reading = self._reader.read(self.text.value, found[0].text) if found and found[0].text else None
             self.picture.value = svg_of(attention_picture(reading, self.words.value)) if reading else ""
         except UserError as error:
-            self.table.value, self.picture.value = str(escape(error)), ""
+            self.picture.value = str(escape(error))
+
+    def _translations(self) -> list[Translation]:
+        if not self.text.value.strip():
+            return []
+        wanted = self.beam.value, self.penalty.value
+        if wanted not in self._translators:
+            self._translators[wanted] = translator_with(self._reader, *wanted, best=self.beam.value)
+        [found] = self._translators[wanted].alternatives([self.text.value])
+        return found
 
     def _repr_mimebundle_(self, **options: Any) -> Any:
         return self._whole._repr_mimebundle_(**options)

@@ -37,7 +37,6 @@ def training_curves(rows: Sequence[Row]) -> str:
                 axes.plot(updates, [row[column] for row in rows], color=colour, label=label, marker="o", markersize=3)
         if logarithmic:
             axes.set_yscale("log")
-            axes.tick_params(which="minor", colors=INK, labelsize=7)
         axes.set_ylabel(name, fontsize=8)
         _legend(axes)
     best = [row["update"] for row in rows if row["best"]]

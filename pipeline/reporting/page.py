@@ -11,8 +11,11 @@ from pipeline import __version__
 from pipeline.configuration import Config, dump_config
 from pipeline.data.batches import encode_split
 from pipeline.data.corpus import load_split
+from pipeline.data.report import SCHEMA_VERSION as CORPUS_VERSION
 from pipeline.data.subwords import Tokenizer
+from pipeline.decoding.evaluation import SCHEMA_VERSION as EVALUATION_VERSION
 from pipeline.decoding.evaluation import read_hypotheses
+from pipeline.exporters.report_page import SCHEMA_VERSION as EXPORT_VERSION
 from pipeline.inspect.page import typical
 from pipeline.inspect.pictures import attention_picture
 from pipeline.inspect.reading import Reader
@@ -32,14 +35,17 @@ _COUNTED = 50_000
 _METRICS = {"bleu": "BLEU", "chrf": "chrF++", "ter": "TER", "tokenized_bleu": "BLEU tok", "comet": "COMET"}
 
 
-def run_page(run: RunDirectory) -> str:
+def run_page(run: RunDirectory, config: Config) -> str:
     """The page as HTML.
+
+    Args:
+        run: trained or not.
+        config: of the run.
 
     Raises:
         UserError: a file of the run is damaged.
     """
-    config = run.load_config()
-    evaluation = read_json(run.evaluation) if run.evaluation.is_file() else None
+    evaluation = _read(run.evaluation, EVALUATION_VERSION)
     history = read_history(run)
     return rendered(
         "pipeline.reporting",
@@ -49,7 +55,7 @@ def run_page(run: RunDirectory) -> str:
         config=config,
         changed=_changed(config),
         whole_config=dump_config(config),
-        corpus=read_json(run.prepare_report) if run.prepare_report.is_file() else None,
+        corpus=_read(run.prepare_report, CORPUS_VERSION),
         lengths=_lengths(run, config),
         history=history,
         curves=Markup(training_curves(history)) if history else None,
@@ -58,8 +64,14 @@ def run_page(run: RunDirectory) -> str:
         evaluation=evaluation,
         translations=_translations(run, evaluation),
         attention=_attention(run, config),
-        export=read_json(run.export_report) if run.export_report.is_file() else None,
+        export=_read(run.export_report, EXPORT_VERSION),
     )
+
+
+def _read(path: Path, schema_version: int) -> dict[str, Any] | None:
+    """A report of a stage; None where there is none of this version: what another version wrote, its command writes anew."""
+    found: dict[str, Any] = read_json(path) if path.is_file() else {}
+    return found if found.get("schema_version") == schema_version else None
 
 
 def _changed(config: Config) -> dict[str, Any]:
@@ -96,8 +108,9 @@ def _translations(run: RunDirectory, evaluation: dict[str, Any] | None) -> dict[
 
 def _attention(run: RunDirectory, config: Config) -> list[tuple[str, str, Markup]]:
     """Of some validation sentences: source, translation, what each piece looked at; none where there is no model, or no attention."""
-    if not run.best_weights.is_file() or config.model.attention.kind == "none":
+    if not run.best_weights.is_file() or not run.split("validation").is_dir() or config.model.attention.kind == "none":
         return []
     reader = Reader.load(run, config)
-    readings = [reader.read(text) for text in typical(load_split(run, "validation")["source"], _ATTENTION)]
+    texts = [text for text in load_split(run, "validation")["source"] if reader.tokenizer.count(text) <= config.model.max_tokens]
+    readings = [reader.read(text) for text in typical(texts, _ATTENTION)]
     return [(reading.text, reading.translation, Markup(svg_of(attention_picture(reading)))) for reading in readings]

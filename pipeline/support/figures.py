@@ -35,7 +35,7 @@ def new_figure(width: float, height: float, rows: int = 1, **options: Any) -> tu
 def in_ink(axes: Axes) -> None:
     """Makes an empty panel readable on any ground."""
     axes.set_facecolor("none")
-    axes.tick_params(colors=INK, labelsize=8)
+    axes.tick_params(which="both", colors=INK, labelsize=8)
     axes.xaxis.label.set_color(INK)
     axes.yaxis.label.set_color(INK)
     axes.title.set_color(INK)

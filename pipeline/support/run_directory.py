@@ -124,7 +124,7 @@ class RunDirectory:
 
     @property
     def history(self) -> Path:
-        """A row a validation (columns: pipeline/training/history.py)."""
+        """A row a validation (columns: pipeline/support/history.py)."""
         return self.root / "history.csv"
 
     @property

@@ -105,6 +105,7 @@ STAGES = {
             needs=("prepare", "tokenize"),
             files=("diversification/train/*",),
             result=("diversification/train/*.arrow",),
+            code_left_out=("configuration", "support", "inspect"),  # its helpers are watched, too
         ),
         Stage(
             "train",
@@ -113,8 +114,8 @@ STAGES = {
             needs=("prepare", "tokenize", "diversify"),
             files=("checkpoints/best.weights.h5", "history.csv"),
             result=("checkpoints/best.weights.h5",),
-            # Training decodes only to watch itself: a better search is no reason to train again.
-            code_left_out=("configuration", "support", "decoding", "scoring"),
+            # Training decodes and draws only to be watched: a better search or picture is no reason to train again.
+            code_left_out=("configuration", "support", "decoding", "scoring", "inspect"),
         ),
         Stage(
             "evaluate",

@@ -1,6 +1,7 @@
 """TensorBoard's view of a training: all of history.csv, and at each validation gradients by layer and through time, and attention.
 
-Written with the package `tensorboard` alone, so that it is the same on every backend of Keras. Looking changes nothing of the training.
+Written with the package `tensorboard` alone, so that it is there on every backend of Keras; gradients are shown on TensorFlow and JAX.
+Looking changes nothing of the training.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from pipeline.configuration import Config
 from pipeline.data.batches import Batch
 from pipeline.data.subwords import Tokenizer
 from pipeline.decoding.translator import Translator, search_of
-from pipeline.inspect.gradients import gradient_norms
+from pipeline.inspect.gradients import gradient_norms, has_gradients
 from pipeline.inspect.pictures import attention_picture
 from pipeline.inspect.reading import Reader
 from pipeline.inspect.through_time import gradients_by_distance
@@ -61,12 +62,13 @@ class Board:
         self._with_attention = config.model.attention.kind != "none"
 
     def write(self, row: Row) -> None:
-        """One validation: its row of history.csv, and what the model looks like now."""
+        """One validation: its row of history.csv, and what the model looks like with the weights that it has now."""
         step = int(row["update"])
         scalars = {f"history/{name}": value for name, value in row.items() if name != "update"}
-        scalars |= {f"gradient by layer/{part}": norm for part, norm in gradient_norms(self._model, self._batch).items()}
-        decay = gradients_by_distance(self._model, [self._batch], max(DISTANCES) + 1)
-        scalars |= {f"gradient through time/{back} back": float(decay[back]) for back in DISTANCES if np.isfinite(decay[back])}
+        if has_gradients():
+            scalars |= {f"gradient by layer/{part}": norm for part, norm in gradient_norms(self._model, self._batch).items()}
+            decay = gradients_by_distance(self._model, [self._batch], max(DISTANCES) + 1)
+            scalars |= {f"gradient through time/{back} back": float(decay[back]) for back in DISTANCES if np.isfinite(decay[back])}
         for name, value in scalars.items():
             self._add(step, name, simple_value=value)
         for number, (text, reference) in enumerate(self._texts if self._with_attention else [], start=1):

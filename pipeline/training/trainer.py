@@ -64,8 +64,8 @@ class Trainer:
         self.progress = Progress()
 
     def _new_board(self, config: Config) -> Board:
-        _, _, batch = next(self._corpus.batches(0, 0))
-        return Board(self._run, self._model, self._tokenizer, config, self._validator.texts, batch)
+        # Long sentences, in which a gradient can be followed far back.
+        return Board(self._run, self._model, self._tokenizer, config, self._validator.texts, self._corpus.largest())
 
     def probe(self) -> float:
         """Trains on the largest batch and takes it back, so that a lack of memory shows at once; gives back its seconds.
@@ -191,7 +191,8 @@ class Trainer:
         progress.rows.append(self._row(validation, best))
         self._count(value, best)
         progress.recent = Recent()
-        self._history.write(progress.rows)
+        with averaged_weights(self._model):  # TensorBoard shows the model that was validated
+            self._history.write(progress.rows)
         display.validated(progress.rows[-1], validation, seconds)
 
     def _row(self, validation: Validation, best: bool) -> Row:
