@@ -57,4 +57,6 @@ def test_they_run_from_a_clean_kernel_and_show_what_was_saved(row: list[str], tm
         book = read(FOLDER / f"{name}.ipynb")
         saved = shown(book)
         execute(book, tmp_path / "notebooks", minutes=MINUTES)
-        assert [kinds - {"text/plain"} for kinds in shown(book)] == [kinds - {"text/plain"} for kinds in saved]
+        # More may be shown: a progress bar where something takes long.
+        missing = [kinds - found - {"text/plain"} for kinds, found in zip(saved, shown(book), strict=True)]
+        assert not any(missing), missing
