@@ -26,6 +26,7 @@ from pipeline.inspect.through_time import gradients_by_distance
 from pipeline.runtime.errors import UserError
 from pipeline.support.history import Row
 from pipeline.support.run_directory import RunDirectory
+from pipeline.training.averaging import averaged_weights
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -62,7 +63,11 @@ class Board:
         self._with_attention = config.model.attention.kind != "none"
 
     def write(self, row: Row) -> None:
-        """One validation: its row of history.csv, and what the model looks like with the weights that it has now."""
+        """One validation: its row of history.csv, and what the model that was validated looks like."""
+        with averaged_weights(self._model):
+            self._write(row)
+
+    def _write(self, row: Row) -> None:
         step = int(row["update"])
         scalars = {f"history/{name}": value for name, value in row.items() if name != "update"}
         if has_gradients():

@@ -191,8 +191,7 @@ class Trainer:
         progress.rows.append(self._row(validation, best))
         self._count(value, best)
         progress.recent = Recent()
-        with averaged_weights(self._model):  # TensorBoard shows the model that was validated
-            self._history.write(progress.rows)
+        self._history.write(progress.rows)
         display.validated(progress.rows[-1], validation, seconds)
 
     def _row(self, validation: Validation, best: bool) -> Row:
