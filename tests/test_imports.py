@@ -33,7 +33,7 @@ MAY_IMPORT = {
 }
 
 # Where TensorFlow itself is meant, not Keras: all of exporters/, and these files.
-TENSORFLOW = {"exporters", "decoding/compiled.py", "training/optimizer.py", "inspect/gradients.py"}
+TENSORFLOW = {"exporters", "decoding/compiled.py", "training/optimizer.py", "inspect/gradients.py", "support/cores.py"}
 TENSORFLOW_TEXT = {"exporters/saved_model.py", "exporters/tflite_text.py"}
 
 HEAVY = {

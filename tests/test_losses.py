@@ -171,6 +171,18 @@ def test_consistency_is_that_of_r_drop(tied: bool, smoothing: float) -> None:
         np.testing.assert_allclose(one, other, **CLOSE)
 
 
+@layouts
+@pytest.mark.parametrize("lengths", [(2, 5, 4), (3, 0, 5, 1), (4,)], ids=str)
+def test_halves_of_a_batch_side_by_side_are_the_batch(tied: bool, lengths: tuple[int, ...]) -> None:
+    """The mean is over the tokens of both halves, however unequal they are; the half of a single sentence is none."""
+    values = arguments(tied, lengths=lengths)
+    whole = value_and_gradients(ours(0.1, tied), values)
+    halved = value_and_gradients(lambda *some: output_cross_entropy(*some, label_smoothing=0.1, tied=tied, side_by_side=True), values)
+    assert float(halved[0]) == pytest.approx(float(whole[0]), rel=1e-6)
+    for one, other in zip(halved[1], whole[1], strict=True):
+        np.testing.assert_allclose(one, other, **CLOSE)
+
+
 def test_a_loss_that_is_no_number_stays_none() -> None:
     """The training loop stops at it."""
     readout, *rest = arguments()

@@ -295,6 +295,23 @@ def test_with_consistency_training_reads_twice_under_dropout() -> None:
     assert model(inputs).shape[0] == len(target_ids)
 
 
+@pytest.mark.parametrize("sentences", [3, 1])
+@pytest.mark.parametrize("consistency", [0.0, 2.0])
+def test_two_halves_side_by_side_learn_what_the_batch_teaches(sentences: int, consistency: float) -> None:
+    """Loss and gradients are the same whether a batch is read whole or in halves; without dropout, which falls otherwise in each."""
+    inputs, target_ids = pairs()
+    inputs, target_ids = {name: ids[:sentences] for name, ids in inputs.items()}, target_ids[:sentences]
+    found = []
+    for side_by_side in (False, True):
+        model = filled(model_of(layers=2, label_smoothing=0.1, consistency=consistency, side_by_side=side_by_side), 1)
+        with tf.GradientTape() as tape:
+            loss = model.compute_loss(y=target_ids, y_pred=model(inputs, training=True))
+        weights = [weight.value for weight in model.trainable_weights]
+        found.append([loss, *(tf.convert_to_tensor(gradient) for gradient in tape.gradient(loss, weights))])
+    for halves, whole in zip(*found, strict=True):
+        np.testing.assert_allclose(halves, whole, **CLOSE)
+
+
 @pytest.mark.parametrize(("layers", "precision", "consistency"), [(2, "float32", 0.0), (1, "bfloat16", 0.0), (1, "float32", 2.0)])
 def test_training_lowers_the_loss(layers: int, precision: str, consistency: float) -> None:
     """The usual Keras means: compile, fit; from new weights, at about log V, to a few pairs known by heart."""

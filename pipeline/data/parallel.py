@@ -13,6 +13,7 @@ from concurrent.futures.process import BrokenProcessPool
 from typing import Any, TypeVar
 
 from pipeline.runtime.errors import UserError
+from pipeline.support.cores import cores
 
 Result = TypeVar("Result")
 
@@ -34,7 +35,7 @@ def in_order(
     Raises:
         UserError: the system killed a process.
     """
-    processes = min(processes or _cores(), _MOST)
+    processes = min(processes or cores(), _MOST)
     tasks = iter(tasks)
     for _, task in zip(range(inline), tasks, strict=False):
         yield function(*task)
@@ -60,11 +61,6 @@ def in_order(
     finally:
         if pool is not None:
             pool.shutdown(wait=True, cancel_futures=True)
-
-
-def _cores() -> int:
-    # Not cpu_count(): in a container or under taskset it counts cores that are not ours.
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _live_with_the_parent() -> None:

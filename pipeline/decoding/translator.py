@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import keras
@@ -20,6 +21,7 @@ from pipeline.decoding.phrases import LONGEST
 from pipeline.decoding.search import NEVER, Found, Search
 from pipeline.decoding.translation import NOTHING, Translation
 from pipeline.decoding.weights import load_model
+from pipeline.support.cores import side_by_side
 from pipeline.support.run_directory import RunDirectory
 
 if TYPE_CHECKING:
@@ -63,6 +65,7 @@ class Translator:
         self._pad_multiple = pad_multiple
         self._options: dict[str, Any] = {"choose": choose, "with_attention": with_attention}
         self._searches: dict[tuple[int, bool], LiveSearch] = {}
+        self._lock = threading.Lock()
 
     @classmethod
     def load(cls, run: RunDirectory, config: Config, *others: RunDirectory, with_attention: bool = False) -> Translator:
@@ -107,15 +110,18 @@ class Translator:
         phrases = None if terms is None else [self.tokenizer.target.encode(some) for some in terms]
         results: dict[int, list[Translation]] = {index: [NOTHING] for index, ids in enumerate(encoded) if not ids}
         widths = [self.search.beam_size if phrases is None else self._width(phrases[index]) for index in range(len(encoded))]
-        order = sorted((index for index, ids in enumerate(encoded) if ids), key=lambda index: (widths[index], len(encoded[index])))
-        while order:
-            width = widths[order[0]]
-            chosen = self._next_batch([index for index in order[: self._batch_sentences] if widths[index] == width], encoded, width)
-            order = order[len(chosen) :]
-            source_ids = pad([encoded[index] for index in chosen], self._pad_multiple)
-            of_prefixes = None if prefixes is None else [prefixes[index] for index in chosen]
-            of_phrases = None if phrases is None else [phrases[index] for index in chosen]
-            found = self.search_ids(source_ids, of_prefixes, of_phrases, width)
+
+        def search(chosen: list[int]) -> Found:
+            return self.search_ids(
+                pad([encoded[index] for index in chosen], self._pad_multiple),
+                None if prefixes is None else [prefixes[index] for index in chosen],
+                None if phrases is None else [phrases[index] for index in chosen],
+                widths[chosen[0]],
+            )
+
+        batches = list(self._batches(encoded, widths))
+        # Translations by lot depend on the order in which the lots are drawn.
+        for chosen, found in zip(batches, (side_by_side if self._options["choose"] is likeliest else map)(search, batches), strict=True):
             for row, index in enumerate(chosen):
                 results[index] = self._translations(found, row, len(encoded[index]) + 1, kept[index])
         return [results[index] for index in range(len(lines))]
@@ -149,18 +155,25 @@ class Translator:
         With phrases there is no length penalty: divided by the length, a translation would win that has said it all in the model's own
         words, and adds the phrase after the full stop.
         """
-        if (beam_size, with_phrases) not in self._searches:
-            alpha = 0.0 if with_phrases else self.search.length_penalty
-            search = dataclasses.replace(self.search, beam_size=beam_size, length_penalty=alpha)
-            self._searches[beam_size, with_phrases] = LiveSearch(self.model, search, **self._options)
-        return self._searches[beam_size, with_phrases]
+        with self._lock:  # else two batches at once would compile it twice
+            if (beam_size, with_phrases) not in self._searches:
+                alpha = 0.0 if with_phrases else self.search.length_penalty
+                search = dataclasses.replace(self.search, beam_size=beam_size, length_penalty=alpha)
+                self._searches[beam_size, with_phrases] = LiveSearch(self.model, search, **self._options)
+            return self._searches[beam_size, with_phrases]
 
-    def _next_batch(self, order: list[int], encoded: list[list[int]], width: int) -> list[int]:
-        """The first of `order`, of rising length, that may be decoded together with beams of this width."""
-        share = width / self.search.beam_size  # a wider beam takes the room of more sentences
-        most = max(1, int(self._batch_sentences / share))
-        fitting = [place for place, index in enumerate(order[:most], start=1) if place * (len(encoded[index]) + 1) * share <= _MOST_TOKENS]
-        return order[: max(fitting, default=1)]
+    def _batches(self, encoded: list[list[int]], widths: list[int]) -> Iterator[list[int]]:
+        """The sentences in batches, of one width and about one length each; those without ids in none."""
+        order = sorted((index for index, ids in enumerate(encoded) if ids), key=lambda index: (widths[index], len(encoded[index])))
+        while order:
+            width = widths[order[0]]
+            share = width / self.search.beam_size  # a wider beam takes the room of more sentences
+            candidates = [index for index in order[: max(1, int(self._batch_sentences / share))] if widths[index] == width]
+            # Of rising length: the last one decides how much room a batch takes.
+            fits = [place * (len(encoded[index]) + 1) * share <= _MOST_TOKENS for place, index in enumerate(candidates, start=1)]
+            size = max(1, sum(fits))
+            yield order[:size]
+            order = order[size:]
 
     def _width(self, phrases: Sequence[Sequence[int]]) -> int:
         """The beam for a sentence with these phrases: each number of met tokens wants a few hypotheses of its own; of few widths."""

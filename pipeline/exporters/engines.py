@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -14,6 +13,7 @@ from pipeline.data.subwords import UNK, Tokenizer
 from pipeline.decoding.text_stream import TextTranslator
 from pipeline.decoding.translation import NOTHING, Translation
 from pipeline.runtime.errors import UserError
+from pipeline.support.cores import cores
 from pipeline.support.files import read_json, sha256
 from pipeline.support.quiet import quiet
 from pipeline.support.run_directory import RunDirectory
@@ -70,7 +70,7 @@ class LiteRTEngine:
     def __init__(self, folder: Path, precision: str | None = None, threads: int | None = None) -> None:
         from pipeline.runtime.translator import PhoneTranslator
 
-        number = threads or len(os.sched_getaffinity(0))
+        number = threads or cores()
         self._phones: SimpleQueue[PhoneTranslator] = SimpleQueue()
         with quiet():
             for _ in range(number):

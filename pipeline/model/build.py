@@ -26,6 +26,7 @@ def build_model(
     *,
     label_smoothing: float = 0.0,
     consistency: float = 0.0,
+    side_by_side: bool = False,
     precision: str = "float32",
 ) -> Seq2Seq:
     """The network that `settings`, the config's section `model`, describes, with new weights.
@@ -34,6 +35,7 @@ def build_model(
         settings: see `pipeline.configuration.schema_model.Model`.
         source_vocabulary, target_vocabulary: pieces of each side.
         label_smoothing, consistency: of the training loss.
+        side_by_side: train on the halves of a batch at once.
         precision: of the matrix products, "float32" or "bfloat16".
     """
     return Seq2Seq(
@@ -46,6 +48,7 @@ def build_model(
         tied_output=settings.tied_output,
         label_smoothing=label_smoothing,
         consistency=consistency,
+        side_by_side=side_by_side,
         precision=precision,
     )
 

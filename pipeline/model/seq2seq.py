@@ -8,7 +8,7 @@ import keras
 from keras import ops
 
 from pipeline.model.decoder import Decoder, Encoded
-from pipeline.model.losses import output_cross_entropy
+from pipeline.model.losses import halves, output_cross_entropy
 from pipeline.model.precision import matmul
 
 Tensor = Any
@@ -26,6 +26,8 @@ class Seq2Seq(keras.Model):
         tied_output: the output layer is the target embedding, transposed (Press & Wolf, 2017); needs R = E.
         label_smoothing: of the training loss; validation is always without.
         consistency: weight of R-Drop (Liang et al., 2021) in the training loss; 0 = none.
+        side_by_side: in training, the two halves of a batch are two branches of the graph, for two cores to compute at once. They share
+            nothing until their gradients are added, while within one branch nearly every operation waits for the one before.
         precision: of the matrix products, "float32" or "bfloat16".
     """
 
@@ -41,6 +43,7 @@ class Seq2Seq(keras.Model):
         tied_output: bool = False,
         label_smoothing: float = 0.0,
         consistency: float = 0.0,
+        side_by_side: bool = False,
         precision: str = "float32",
     ) -> None:
         if shared_embeddings and source_vocabulary != target_vocabulary:
@@ -50,6 +53,7 @@ class Seq2Seq(keras.Model):
         super().__init__(name="seq2seq")
         self.label_smoothing = label_smoothing
         self.consistency = consistency
+        self.side_by_side = side_by_side
         self.precision = precision
         self.tied_output = tied_output
         self.source_embedding = _embedding(source_vocabulary, embedding_size)
@@ -74,10 +78,17 @@ class Seq2Seq(keras.Model):
             readout [B, T, R]: `logits` of position t predict target token t. In training with `consistency` every sentence is read
             twice, each time with dropout of its own: [2B, T, R].
         """
+        source_ids, target_inputs = inputs["source_ids"], inputs["target_inputs"]
         if training and self.consistency:
-            inputs = {name: _twice(ids) for name, ids in inputs.items()}
-        encoded = self.encode(inputs["source_ids"], training=training)
-        readout, _ = self.decoder.teacher_forced(self.embed_target(inputs["target_inputs"]), encoded, training=training)
+            source_ids, target_inputs = _twice(source_ids), _twice(target_inputs)
+        if not (training and self.side_by_side):
+            return self._read(source_ids, target_inputs, training)
+        parts = [self._read(*half, training) for half in zip(halves(source_ids), halves(target_inputs), strict=True)]
+        return ops.concatenate(parts, axis=0)
+
+    def _read(self, source_ids: Tensor, target_inputs: Tensor, training: bool) -> Tensor:
+        encoded = self.encode(source_ids, training=training)
+        readout, _ = self.decoder.teacher_forced(self.embed_target(target_inputs), encoded, training=training)
         return readout
 
     def encode(self, source_ids: Tensor, training: bool = False) -> Encoded:
@@ -134,6 +145,7 @@ class Seq2Seq(keras.Model):
             self.precision,
             self.tied_output,
             self.consistency,
+            self.side_by_side,
         )
 
     @property

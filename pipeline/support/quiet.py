@@ -12,19 +12,25 @@ from collections.abc import Iterator
 from typing import IO
 
 from pipeline.runtime.errors import UserError
+from pipeline.support.cores import share_cores
 
 _SHOWN = 4000
 """Bytes of what was said that an error gets to show, the last ones."""
 
 
 def import_keras() -> None:
-    """Imports Keras and its backend before other modules do; what TensorFlow greets with is kept back, unless the import fails."""
+    """Imports Keras and its backend before other modules do, and has TensorFlow share the cores (`share_cores`).
+
+    What TensorFlow greets with is kept back, unless the import fails.
+    """
     if "keras" in sys.modules:
         return
     with tempfile.TemporaryFile() as log:
         try:
             with _redirected(log):
                 import keras  # noqa: F401
+
+                share_cores()
         except Exception:
             log.seek(0)
             print(log.read().decode(errors="replace"), end="", file=sys.stderr, flush=True)

@@ -12,6 +12,7 @@ from pipeline.data.subwords import Tokenizer
 from pipeline.model.build import build_model
 from pipeline.model.seq2seq import Seq2Seq
 from pipeline.runtime.errors import UserError
+from pipeline.support.cores import works_side_by_side
 from pipeline.training.optimizer import FusedAdam
 from pipeline.training.precision import resolve_precision
 from pipeline.training.validation import Validator
@@ -30,6 +31,7 @@ def new_model(config: Config, source_vocabulary: int, target_vocabulary: int) ->
         target_vocabulary,
         label_smoothing=settings.label_smoothing,
         consistency=settings.consistency,
+        side_by_side=works_side_by_side(),
         precision=precision,
     )
     optimizer = FusedAdam(
