@@ -13,11 +13,11 @@ from pipeline.model.seq2seq import Seq2Seq
 from pipeline.runtime.errors import UserError
 from pipeline.training.step import taken_back, update
 
-# Batches: the first ones compile; the others are enough for their lengths to even out.
+# Batches: the first ones compile; the others, at least, are enough for their lengths to even out.
 WARM_UP = 6
 MEASURED = 30
-# At most this share of the budget is spent on measuring updates.
-_SHARE = 0.05
+# Of the budget, for measuring updates: a machine that has just begun is faster than one that has worked for a minute.
+_LEAST, _MOST = 0.01, 0.05
 
 
 def updates_within(settings: Training, model: Seq2Seq, batches: Iterator[Batch], validate: Callable[[], object]) -> int:
@@ -40,7 +40,7 @@ def updates_within(settings: Training, model: Seq2Seq, batches: Iterator[Batch],
     with taken_back(model):
         for batch in itertools.islice(batches, WARM_UP):
             update(model, batch)
-        an_update = settings.accumulate * _seconds_a_batch(model, batches, _SHARE * budget)
+        an_update = settings.accumulate * _seconds_a_batch(model, batches, budget)
         validate()  # compiles
         before = time.monotonic()
         validate()
@@ -55,10 +55,12 @@ def updates_within(settings: Training, model: Seq2Seq, batches: Iterator[Batch],
     return updates
 
 
-def _seconds_a_batch(model: Seq2Seq, batches: Iterator[Batch], at_most: float) -> float:
+def _seconds_a_batch(model: Seq2Seq, batches: Iterator[Batch], budget: float) -> float:
     seconds: list[float] = []
-    while len(seconds) < MEASURED and sum(seconds) < at_most:
+    spent = 0.0
+    while spent < _MOST * budget and (len(seconds) < MEASURED or spent < _LEAST * budget):
         start = time.monotonic()
         update(model, next(batches))
         seconds.append(time.monotonic() - start)
+        spent += seconds[-1]
     return statistics.mean(seconds)
