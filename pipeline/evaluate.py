@@ -72,13 +72,29 @@ def show(results: dict[str, Evaluated], config: Config) -> None:
             print("\n" + "\n".join(sample_lines(result, config.evaluation.samples)).rstrip())
 
 
-def compare(test: TestSet, systems: dict[str, list[str]], title: str, page: Path | None, options: Any, run: RunDirectory | None) -> None:
-    """Prints the scores of systems on one test set, with the significance of each one's difference to the first; writes a page of it."""
+def compare(
+    test: TestSet,
+    systems: dict[str, list[str]],
+    title: str,
+    page: Path | None,
+    run: RunDirectory | None = None,
+    tokenized_bleu: bool = False,
+    comet: str | None = None,
+) -> None:
+    """Prints the scores of systems on one test set, with the significance of each one's difference to the first; writes a page of it.
+
+    Args:
+        test: the test set.
+        systems: name -> translations.
+        title, page: of the page; None = no page.
+        run: whose training text says which words are rare.
+        tokenized_bleu, comet: further scores, see `pipeline.configuration.schema.Evaluation`.
+    """
     from pipeline.decoding.evaluation import word_counts_of
     from pipeline.scoring.page import evaluation_page
     from pipeline.scoring.systems import judge, part_tables, score_table
 
-    judged = judge(test, systems, None if run is None else word_counts_of(run), options.tokenized_bleu, comet=options.comet)
+    judged = judge(test, systems, None if run is None else word_counts_of(run), tokenized_bleu, comet=comet)
     print("\n".join([*score_table(judged), *part_tables(judged)]))
     if page is not None:
         write_text(page, evaluation_page(title, test, judged))
@@ -168,7 +184,9 @@ def _parser() -> argparse.ArgumentParser:
         help="also BLEU of lower-cased, Moses-tokenised text; the same as --set evaluation.tokenized_bleu=true",
     )
     parser.add_argument(
-        "--comet", metavar="COMMAND", help="also COMET, by this command, such as 'comet/bin/comet-score --gpus 0'; needs --source or a run"
+        "--comet",
+        metavar="COMMAND",
+        help="also COMET, by this command, such as 'comet/bin/comet-score --gpus 0'; needs the source text: --source or --run",
     )
     parser.add_argument("--split", action="append", choices=SPLITS, help="a split of the run, as often as needed (default: the config's)")
     parser.add_argument("--source", type=Path, metavar="FILE", help="text for the run to translate, a sentence a line")
@@ -203,6 +221,8 @@ def _misfit(options: argparse.Namespace) -> str | None:
         return "--ensemble and --hypotheses exclude each other: finished translations need no runs"
     if options.against and (options.hypotheses or options.ensemble or text):
         return "--against goes with --run alone: further files of translations follow --hypotheses"
+    if options.against and options.engine is not None:
+        return "--engine goes with --run alone; write its translations to a file, and compare that: --against NAME=FILE"
     if text and options.hypotheses and options.run is not None:
         return "with --run, --source and --hypotheses exclude each other: the first is translated, the second already is"
     if options.page is not None and not (options.against or options.hypotheses):
@@ -225,21 +245,24 @@ def _compare_files(options: argparse.Namespace) -> None:
         raise _unequal(options.source, sources, options.references, references)
     test = TestSet(sources, references, target_language=language)
     systems = translations_of(options.hypotheses, "", test)
-    compare(test, systems, options.references.name, options.page, options, None)
+    compare(test, systems, options.references.name, options.page, None, options.tokenized_bleu, options.comet)
 
 
 def _compare_runs(config: Config, run: RunDirectory, options: argparse.Namespace) -> None:
     from pipeline.decoding.contenders import of_run, translations_of
     from pipeline.decoding.evaluation import test_set_of
 
-    for split in config.evaluation.splits:
+    splits, metrics = config.evaluation.splits, config.evaluation
+    if options.page is not None and len(splits) > 1:
+        raise UserError(f"--page: is one file, but there are {len(splits)} splits ({', '.join(splits)}). Choose one with --split.")
+    for split in splits:
         test = test_set_of(run, split, config)
-        systems = {config.name: of_run(run, split, test)}
+        systems = {config.name: of_run(run, split, test, config)}
         others = translations_of(options.against, split, test)
         if config.name in others:
             raise UserError(f"--against: a second system is called '{config.name}'. Give it another name: NAME=PATH.")
         page = options.page or run.hypotheses / f"{split}-against-{'-'.join(others)}.html"
-        compare(test, systems | others, f"{config.name}: {split}", page, options, run)
+        compare(test, systems | others, f"{config.name}: {split}", page, run, metrics.tokenized_bleu, metrics.comet)
 
 
 def _translate_and_score(config: Config, run: RunDirectory, others: list[RunDirectory], options: argparse.Namespace) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import itertools
+import os
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -69,7 +70,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         config, run = config_and_run(options)
         others = [RunDirectory.existing(other) for other in options.ensemble]
         glossary = {} if options.glossary is None else {"glossary": options.glossary}
-        if options.file is None and options.output is None and options.begin is None and sys.stdin.isatty():
+        detailed = options.details or options.best is not None
+        if options.file is None and options.output is None and options.begin is None and not detailed and sys.stdin.isatty():
             talk(load(run, config, *others, **glossary), config, options.min_confidence)
             return 0
         with contextlib.ExitStack() as stack:
@@ -80,7 +82,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
             batches = read_batches(source, config.decoding.batch_sentences)
             if options.output is not None:
                 batches = stack.enter_context(_progress(batches))
-            detailed = options.details or options.best is not None
             translate_lines(translator, batches, output, begun, detailed, options.min_confidence)
         return 0
 
@@ -129,7 +130,7 @@ def translate_lines(
         say(f"line {first + index}: has {_too_much(pieces, translator)}; translated in {segments} segments.")
 
     def on_cut_line(index: int) -> None:
-        say(f"line {first + index}: its translation reached the limit of decoding.max_tokens and is cut off there.")
+        say(f"line {first + index}: its translation reached its limit (decoding.max_tokens, max_length_ratio) and is cut off there.")
 
     for batch in batches:
         lines = [decode_line(raw, number) for number, raw in enumerate(batch, start=first)]
@@ -161,7 +162,7 @@ def details(number: int, line: Line) -> str:
 
 def _as_many(begun: BinaryIO, first: int, count: int) -> list[str]:
     """The beginnings of so many lines, from number `first` on."""
-    lines = [decode_line(raw, number) for number, raw in enumerate(itertools.islice(begun, count), start=first)]
+    lines = [decode_line(raw, number, "--begin, line") for number, raw in enumerate(itertools.islice(begun, count), start=first)]
     if len(lines) < count:
         raise UserError(f"--begin: ends before line {first + len(lines):,} of the text: they must match line by line.")
     return lines
@@ -174,6 +175,9 @@ def talk(translator: TextTranslator, config: Config, min_confidence: float = 0.0
 
     def on_long_line(_: int, pieces: int, segments: int) -> None:
         say(f"{_too_much(pieces, translator)}; translated in {segments} segments.")
+
+    def on_cut_line(_: int) -> None:
+        say("the translation reached its limit (decoding.max_tokens, max_length_ratio) and is cut off there.")
 
     prompt = f"{config.data.source_language}> "
     say(f"Type in {config.data.source_language}, read in {config.data.target_language}. Ctrl-D ends.")
@@ -191,7 +195,7 @@ def talk(translator: TextTranslator, config: Config, min_confidence: float = 0.0
             say("")
             return
         text = line.encode(errors="surrogateescape").decode(errors="replace")
-        print(marked(translator.alternatives([text], None, on_long_line)[0][0], min_confidence), flush=True)
+        print(marked(translator.alternatives([text], None, on_long_line, on_cut_line)[0][0], min_confidence), flush=True)
 
 
 def _too_much(pieces: int, translator: TextTranslator) -> str:
@@ -211,10 +215,14 @@ def _open_input(path: Path | None) -> Iterator[BinaryIO]:
         yield stdin
         return
     try:
-        file = path.open("rb")
+        # Of a pipe neither: closing it would wait until the thread that reads it has got its next line.
+        file = path.open("rb") if path.is_file() else open(os.open(path, os.O_RDONLY), "rb", closefd=False)  # noqa: SIM115
     except OSError as error:
         raise UserError(f"{path}: cannot be read: {error.strerror}. Expected a text file, one sentence a line.") from None
-    with file:
+    if path.is_file():
+        with file:
+            yield file
+    else:
         yield file
 
 
@@ -223,8 +231,13 @@ def _open_output(path: Path | None) -> Iterator[BinaryIO]:
     if path is None:
         yield sys.stdout.buffer
         return
+    path = path.resolve()  # a link is followed, not replaced
     if path.is_dir():
         raise UserError(f"{path}: is a folder; expected the name of a file for --output.")
+    if path.exists() and not path.is_file():  # a device or a pipe: there is nothing to replace
+        with path.open("wb") as file:
+            yield file
+        return
     with replacing(path) as temporary, temporary.open("wb") as file:
         yield file
 

@@ -64,6 +64,8 @@ def test_the_command_takes_it(run: RunDirectory, tmp_path: Path, capfdbinary: py
     [
         (["decoding.beam_size=4"], r"search with beam_size 3 instead of 4\. Export again"),
         (["decoding.length_penalty=0.5", "decoding.keep_placeholders=false"], "length_penalty 1.0 instead of 0.5, slots 48 instead of 0"),
+        (["decoding.unknown=mark"], "unknown copy instead of mark"),
+        (["decoding.coverage_penalty=0.2"], "does not tell confidence and coverage_penalty apart"),
         (["decoding.precision=float16"], "has no float16; it has: float32, int8"),
         (["decoding.best=2"], "gives the likeliest translation alone"),
         (["decoding.sampling={temperature: 2.0}"], "gives the likeliest translation alone"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import unicodedata
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from pipeline.data.subwords import Tokenizer
 from pipeline.decoding.glossary import Glossary
 from pipeline.decoding.text_stream import TextTranslator
 from pipeline.runtime.errors import UserError
+from pipeline.runtime.slots import Slots
 from pipeline.support.run_directory import RunDirectory
 
 GLOSSARY = Glossary({"access token": "Zugangstoken", "token": "Token", "Hub": "Zentrale", "C++": "C++", "灯": "Licht", "a": "ein"})
@@ -28,11 +30,32 @@ GLOSSARY = Glossary({"access token": "Zugangstoken", "token": "Token", "Hub": "Z
         ("Learn C++!", ["C++"]),
         ("打开灯。", ["Licht"]),  # no spaces between words there
         ("Nothing here, nor in tokenize or ab", []),
+        ("a hub", ["ein"]),
+        ("Access TOKEN C++", ["Zugangstoken", "C++"]),
         ("", []),
     ],
 )
 def test_terms_are_found(sentence: str, demanded: list[str]) -> None:
     assert GLOSSARY.demanded(sentence) == demanded
+
+
+def test_a_term_that_does_not_apply_hides_none_that_does() -> None:
+    glossary = Glossary({"Access Token": "Zugangstoken", "token": "Wertmarke"})
+    assert glossary.demanded("The access token expired.") == ["Wertmarke"]
+    assert glossary.demanded("The Access Token expired.") == ["Zugangstoken"]
+
+
+def test_what_stands_in_a_placeholder_is_no_term() -> None:
+    slots = Slots((r"\{\w+\}", r"https?://\S+"), 8)
+    sentence = "Set {token} for the token of https://x.org/token?a=1"
+    assert slots.placeholders(sentence) == [(4, 11), (29, 52)]
+    assert GLOSSARY.demanded(sentence, slots.placeholders(sentence)) == ["Token"]
+    assert GLOSSARY.demanded("Set {token}", slots.placeholders("Set {token}")) == []
+
+
+def test_terms_are_cleaned_as_the_text_is() -> None:
+    decomposed = Glossary({"cafe\u0301": "Café"}).edited(lambda term: unicodedata.normalize("NFC", term))
+    assert decomposed.demanded("Das café") == ["Café"]
 
 
 def test_a_file_of_terms(tmp_path: Path) -> None:
@@ -86,3 +109,22 @@ def test_a_trained_model_writes_the_terms(tmp_path: Path) -> None:
         assert demanded or before == after
     assert any("c" in line for line in lines) and any("d" in line for line in lines)
     assert Tokenizer.load(run.tokenizer).target.encode(["b b e"])[0]
+
+    # Terms that are longer together than a translation of this source may be, as a rule; a beginning, too.
+    (tmp_path / "long.tsv").write_text("c\tb b e g h i j a b c b e\nd\tj i h g f e d c b a j b\n")
+    bound = TextTranslator.load(
+        run, run.load_config(["decoding.max_length_ratio=1.0", "decoding.max_tokens=80"]), glossary=tmp_path / "long.tsv"
+    )
+    for begun in ([""], ["a b c a b c a b c a b c"]):
+        [translation] = bound.alternatives(["c d"], begun)[0]
+        assert all(f" {term} " in f" {translation.text} " for term in bound.glossary.terms.values())  # type: ignore[union-attr]
+        assert translation.text.startswith(begun[0])
+
+    # Neighbours with terms change nothing, however wide the beam, and a term may have what may not be said twice.
+    for overrides in (["decoding.beam_size=8"], ["decoding.no_repeat_ngram=1"]):
+        free = TextTranslator.load(run, run.load_config(overrides))
+        bound = TextTranslator.load(run, run.load_config(overrides), glossary=tmp_path / "g.tsv")
+        lines = ["a b e f", "a c e f", "g h i j", "f e a b"]
+        before, after = free.translate(lines), bound.translate(lines)
+        assert [before[number] for number in (0, 2, 3)] == [after[number] for number in (0, 2, 3)]
+        assert " b b e " in f" {after[1]} "

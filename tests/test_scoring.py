@@ -377,6 +377,7 @@ def test_unusable_files_are_refused(tmp_path: Path, capsys: pytest.CaptureFixtur
         ["--hypotheses", "h", "--references", "r", "--ensemble", "x"],
         ["--hypotheses", "h", "--references", "r", "--against", "x"],
         ["--run", "x", "--against", "y", "--ensemble", "z"],
+        ["--run", "x", "--against", "y", "--engine", "litert"],
         ["--run", "x", "--page", "p.html"],
     ],
 )

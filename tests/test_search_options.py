@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import resource
 from collections import Counter
 from collections.abc import Callable
 
@@ -15,6 +16,7 @@ from test_beam_search import BOS, CLOSE, EOS, RandomNetwork
 from pipeline.decoding.banks import Banks
 from pipeline.decoding.beam_search import beam_search
 from pipeline.decoding.choosing import Drawn
+from pipeline.decoding.kept_slots import KeptSlots
 from pipeline.decoding.phrases import LONGEST, Phrases
 from pipeline.decoding.rules import AtLeast, NoRepeat, Prefix
 from pipeline.decoding.search import EXTRA_TOKENS, NEVER, Search
@@ -342,3 +344,39 @@ def test_at_the_limit_only_what_is_missing_is_written() -> None:
     found = beam_search(network.step, network.initial, Search(1, 6, 0.8), MASK, [rule])
     rows = found.ids[:, 0].numpy().tolist()
     assert contains(rows[0], [5, 6, 5]) and contains(rows[1], [6]) and contains(rows[3], [5])
+
+
+def test_within_a_beginning_no_other_rule_counts() -> None:
+    """It may repeat itself, and write a slot twice; what follows may not."""
+    network = Attentive(5)
+    prefixes = np.array([[1, 1, 4], [4, 4, 0], [1, 4, 1], [2, 0, 0]], "int32")
+    found = beam_search(network.step, network.initial, wide(6), MASK, [NoRepeat(1, 6), Prefix(prefixes)])
+    for row, prefix, score in zip(found.ids[:, 0].numpy().tolist(), prefixes.tolist(), found.scores[:, 0].numpy(), strict=True):
+        given = [token for token in prefix if token]
+        assert row[: len(given)] == given and score > NEVER / 2
+        rest = [token for token in row[len(given) :] if token not in (0, EOS)]
+        assert len(set(rest)) == len(rest) and not set(rest) & set(given)
+
+
+def test_where_everything_is_forbidden_nothing_is_found() -> None:
+    """No end that is none is taken for a translation."""
+
+    class Nothing(NoRepeat):
+        def veto(self, at, memory):
+            return super().veto(at, memory) + NEVER * ops.cast(at.index > 0, "float32")
+
+    network = Attentive(5)
+    network.bias[EOS] = -20.0  # a first token is written, not the end
+    found = beam_search(network.step, network.initial, Search(2, LIMIT, 0.8), MASK, [Nothing(2, LIMIT)])
+    assert not np.any(found.ids) and np.all(found.scores <= NEVER)
+
+
+def test_a_wide_beam_is_shared_out_in_little_memory() -> None:
+    """Of 100 hypotheses 10,000 children are compared; pairs of them would not fit."""
+    network = Attentive(13, vocabulary=150)
+    network.bias[0] = 2 * NEVER
+    rule = KeptSlots(np.tile(np.array([[5, EOS, 0, 0, 0]], "int32"), (4, 1)), 4, np.full(4, 6, "int32"), EOS)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    found = beam_search(network.step, network.initial, Search(100, 6, 0.8), MASK, [rule], Banks([(0, rule)]))
+    assert np.all(np.count_nonzero(found.ids[:, 0] == 5, axis=-1) == 1)
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 500_000  # KB

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import json
 import re
 import shutil
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 from test_scoring import run, write  # noqa: F401  a fixture
 
 from pipeline import evaluate as command
+from pipeline.configuration import Config
 from pipeline.decoding import contenders
 from pipeline.scoring.page import SHOWN, evaluation_page
 from pipeline.scoring.systems import TestSet, judge
@@ -90,7 +92,14 @@ def test_files_are_compared_with_the_first(tmp_path: Path, capsys: pytest.Captur
 @pytest.fixture
 def unrecorded(monkeypatch: pytest.MonkeyPatch) -> None:
     """A run that was put together by hand has no records of its stages."""
-    monkeypatch.setattr(contenders, "changes", lambda name, config, folder: None if folder.evaluation.exists() else "not done yet")
+
+    def changes(name: str, config: Config, folder: RunDirectory) -> str | None:
+        if not folder.evaluation.exists():
+            return "not done yet"
+        done = json.loads(folder.evaluation.read_text())["splits"].values()
+        return None if all(split["decoding"] == config.decoding.model_dump() for split in done) else "another search"
+
+    monkeypatch.setattr(contenders, "changes", changes)
     monkeypatch.setattr(contenders, "perform", lambda name, config, folder, store_config: command.run_stage(config, folder))
 
 
@@ -108,6 +117,15 @@ def test_a_run_against_another_and_a_file(run: RunDirectory, tmp_path: Path, cap
     assert (other.hypotheses / "test.tsv").is_file()
     assert command.main(["--run", str(run.root), "--against", write(tmp_path / "few.txt", lines[:3])]) == 2
     assert "has 3 lines, but there are 20 sentences" in capsys.readouterr().err
+
+    # What is set counts for the run, and so do the metrics; one page is for one split.
+    against = ["--run", str(run.root), "--against", str(other.root), "--set"]
+    assert command.main([*against, "decoding.beam_size=2", "--set", "evaluation.tokenized_bleu=true"]) == 0
+    assert "BLEU tok" in capsys.readouterr().out
+    assert json.loads(run.evaluation.read_text())["splits"]["test"]["decoding"]["beam_size"] == 2
+    assert json.loads(other.evaluation.read_text())["splits"]["test"]["decoding"]["beam_size"] == 4
+    assert command.main([*against, "evaluation.splits=[validation, test]", "--page", str(tmp_path / "page.html")]) == 2
+    assert "--page: is one file, but there are 2 splits" in capsys.readouterr().err
 
 
 @pytest.mark.usefixtures("unrecorded")

@@ -410,3 +410,51 @@ def test_beginnings_must_match_line_by_line(
     assert translate(run, tmp_path, b"one\ntwo\n", "--begin", str(tmp_path / "begun.txt"))[0] == 2
     assert f"--begin: {message}" in capsys.readouterr().err
     assert not (tmp_path / "out.txt").exists()
+
+
+def test_a_pipe_is_written_and_a_link_is_followed(run: RunDirectory, tmp_path: Path) -> None:
+    """Only a regular file is replaced."""
+    (tmp_path / "in.txt").write_text("one\n")
+    os.mkfifo(tmp_path / "pipe")
+    got: list[bytes] = []
+    reader = threading.Thread(target=lambda: got.append((tmp_path / "pipe").read_bytes()))
+    reader.start()
+    assert command.main(["--run", str(run.root), str(tmp_path / "in.txt"), "--output", str(tmp_path / "pipe")]) == 0
+    reader.join(timeout=20)
+    assert got == [b"ONE\n"] and (tmp_path / "pipe").is_fifo()
+
+    (tmp_path / "real.txt").write_text("before\n")
+    (tmp_path / "link.txt").symlink_to(tmp_path / "real.txt")
+    assert command.main(["--run", str(run.root), str(tmp_path / "in.txt"), "--output", str(tmp_path / "link.txt")]) == 0
+    assert (tmp_path / "link.txt").is_symlink() and (tmp_path / "real.txt").read_text() == "ONE\n"
+
+
+def test_a_pipe_that_stays_open_holds_up_no_error(run: RunDirectory, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The beginnings are too few, which is known at once, though the text may go on."""
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "begin.txt").write_text("")
+    done = threading.Event()
+
+    def write() -> None:
+        with (tmp_path / "pipe").open("wb") as pipe:
+            pipe.write(b"one\n")
+            pipe.flush()
+            done.wait(60)
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    try:
+        assert command.main(["--run", str(run.root), str(tmp_path / "pipe"), "--begin", str(tmp_path / "begin.txt")]) == 2
+        assert not done.is_set()
+        assert "--begin: ends before line 1 of the text" in capsys.readouterr().err
+    finally:
+        done.set()
+        writer.join()
+
+
+def test_equal_lines_are_drawn_each_for_itself() -> None:
+    shouting = Shouting()
+    TextTranslator(shouting, words, 6, drawn=True).translate(["one", "two", "one"])
+    assert shouting.asked == [["one", "two", "one"]]
+    TextTranslator(shouting, words, 6).translate(["one", "two", "one"])
+    assert shouting.asked[1:] == [["one", "two"]]

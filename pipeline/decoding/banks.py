@@ -19,12 +19,17 @@ from pipeline.decoding.search import NEVER
 
 Tensor = Any
 
-# What all others stand behind the best of each bank by, when the beam is shared out; log probabilities are smaller.
-_BEHIND = 1e4
+# What the best of each bank stand before all others by, when the beam is shared out; log probabilities are smaller.
+_AHEAD = 1e4
 
 
 class Demand(Rule):
     """A rule that demands tokens, and knows how many of them a hypothesis has met."""
+
+    @property
+    def most_met(self) -> Any:
+        """The highest bank that there is, at least."""
+        raise NotImplementedError
 
     def wished(self, memory: Tensor, allowed: Tensor) -> tuple[Tensor, Tensor]:
         """Tokens that would bring each hypothesis further, however unlikely.
@@ -67,15 +72,13 @@ class Banks:
         scores = logits + (alive - log_sum)[..., None]  # [B, K, N]
         number = ops.shape(scores)[-1]
         flat = ops.maximum(ops.reshape(scores, (batch, -1)), 2.0 * NEVER)
-        banks = ops.reshape(sum(demand.bank(memories[place], tokens) for place, demand in self.demands), (batch, -1))
-        order = ops.arange(ops.shape(flat)[1])
-        better = ops.logical_or(
-            flat[:, None, :] > flat[:, :, None],
-            ops.logical_and(ops.equal(flat[:, None, :], flat[:, :, None]), order[None, None, :] < order[None, :, None]),
-        )
-        rivals = ops.logical_and(better, ops.equal(banks[:, None, :], banks[:, :, None]))
-        behind = ops.cast(ops.any(rivals, axis=-1), "float32")
-        keys = ops.where(flat > NEVER / 2, flat - _BEHIND * behind, flat)
+        banks = ops.reshape(sum(demand.bank(memories[place], tokens) for place, demand in self.demands), (batch, 1, -1))
+        every_bank = ops.arange(sum(demand.most_met for _, demand in self.demands) + 1, dtype="int32")
+        inside = ops.equal(banks, every_bank[:, None])  # [B, banks, K N]
+        best = ops.argmax(ops.where(inside, flat[:, None], 4.0 * NEVER), axis=-1)  # the first one of equals
+        is_best = ops.equal(ops.arange(ops.shape(flat)[1], dtype="int32"), ops.cast(best, "int32")[..., None])
+        first = ops.any(ops.logical_and(inside, is_best), axis=1)
+        keys = ops.where(ops.logical_and(first, flat > NEVER / 2), flat + _AHEAD, flat)
         _, places = ops.top_k(keys, beams)
         return chosen(flat, ops.reshape(tokens, (batch, -1)), ops.cast(places, "int32"), number)
 

@@ -75,6 +75,7 @@ class BeamSearch:
         rules: what may not be written.
         choose: the likeliest, or by lot.
         with_attention: say also which source tokens were looked at.
+        most: [B] int32 the limit of tokens of each translation; default: the settings'.
     """
 
     def __init__(
@@ -85,11 +86,12 @@ class BeamSearch:
         rules: Sequence[Rule] = (),
         choose: Choose = likeliest,
         with_attention: bool = False,
+        most: Tensor | None = None,
     ) -> None:
         self.step, self.search, self.mask = step, search, source_mask
         self.rules, self.choose, self.with_attention = rules, choose, with_attention
         self.with_coverage = with_attention or bool(search.coverage_penalty)
-        self.most = search.most(ops.sum(ops.cast(source_mask, "int32"), axis=-1))[:, None]
+        self.most = (search.most(ops.sum(ops.cast(source_mask, "int32"), axis=-1)) if most is None else most)[:, None]
         self.longest = search.penalty(self.most)
 
     def begin(self, initial: Tensor) -> Beam:
@@ -138,8 +140,7 @@ class BeamSearch:
         search, (batch, beams) = self.search, ops.shape(beam.tokens)
         width = ops.shape(beam.states)[-1]
         logits, states, weights = self.step(beam.tokens, ops.reshape(beam.states, (batch, beams, width)))
-        position = Position(beam.index, beam.written[0], batch, beams, logits.shape[-1])
-        allowed = sum((rule.veto(position, memory) for rule, memory in zip(self.rules, beam.memories, strict=True)), start=logits)
+        allowed = self._allowed(Position(beam.index, beam.written[0], batch, beams, logits.shape[-1]), logits, beam.memories)
         alive, tokens, parents = self.choose(allowed, log_sum_exp(logits), beam.alive, beam.memories)
         rows = ops.reshape(parents + ops.arange(batch, dtype="int32")[:, None] * beams, (-1,))
 
@@ -151,14 +152,25 @@ class BeamSearch:
         states = ops.take(ops.reshape(states, (batch * beams, width)), rows, axis=0)
 
         # Those that end, or reach their limit, leave the beam.
-        ended = tokens == search.eos
+        exists = alive > NEVER / 2
+        ended = ops.logical_and(tokens == search.eos, exists)
         leaves = ops.logical_or(ended, beam.index + 1 >= self.most)
         scores = alive / search.penalty(beam.index + 1)
         if search.coverage_penalty:
             scores = scores + search.coverage(ops.reshape(written[1], (batch, beams, -1)), self.mask[:, None])
-        scores = ops.where(ops.logical_and(leaves, alive > NEVER / 2), scores, NEVER)
+        scores = ops.where(ops.logical_and(leaves, exists), scores, NEVER)
         finished = beam.finished.joined(scores, alive, ops.cast(ended, "float32"), written)
         return Beam(beam.index + 1, tokens, states, ops.where(leaves, NEVER, alive), written, memories, finished)
+
+    def _allowed(self, at: Position, logits: Tensor, memories: tuple[Tensor, ...]) -> Tensor:
+        """The logits [B, K, V], very low where a rule forbids a token."""
+        allowed = logits
+        for rule, memory in zip(self.rules, memories, strict=True):
+            allowed = allowed + rule.veto(at, memory)
+        for rule, memory in zip(self.rules, memories, strict=True):
+            if (decides := rule.decides(at)) is not None:
+                allowed = ops.where(decides, logits + rule.veto(at, memory), allowed)
+        return allowed
 
     def _write(self, beam: Beam, tokens: Tensor, weights: Tensor | None, rows: Tensor) -> tuple[Tensor, ...]:
         """What the children have written: of the parents at `rows`, and the step's tokens [B, K] and attention [B * K, S]."""

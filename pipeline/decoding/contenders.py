@@ -7,6 +7,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from pipeline.configuration import Config
 from pipeline.data.sources.lines import read_lines
 from pipeline.decoding.evaluation import read_hypotheses
 from pipeline.runtime.errors import UserError
@@ -42,11 +43,22 @@ def translations_of(systems: Sequence[str], split: str, test: TestSet) -> dict[s
     return found
 
 
-def of_run(run: RunDirectory, split: str, test: TestSet) -> list[str]:
-    """The translations of a run, which it makes now if it has not, or not with its present weights and settings."""
-    config = run.load_config()
-    if split not in config.evaluation.splits:
-        config = run.load_config([f"evaluation.splits=[{split}]"])
+def of_run(run: RunDirectory, split: str, test: TestSet, config: Config | None = None) -> list[str]:
+    """The translations of a run, which it makes now if it has not, or not with its present weights and these settings.
+
+    Args:
+        run: trained.
+        split: of it.
+        test: the sentences that it is expected to have there.
+        config: default: the run's own.
+
+    Raises:
+        UserError: it has others.
+    """
+    if config is None:
+        config = run.load_config()
+        if split not in config.evaluation.splits:
+            config = run.load_config([f"evaluation.splits=[{split}]"])
     if changes("evaluate", config, run) is not None:
         with contextlib.redirect_stdout(sys.stderr):  # what is asked for is the comparison
             perform("evaluate", config, run, store_config=False)

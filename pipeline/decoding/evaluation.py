@@ -149,6 +149,8 @@ def evaluate(
     """
     if tokenized:
         check_sacremoses()
+    if comet is not None:
+        check_command(comet)
     if len(test.sources) != len(test.references):
         raise UserError(f"{len(test.sources):,} sources, but {len(test.references):,} references: they must match line by line.")
     lines: list[Line] = []

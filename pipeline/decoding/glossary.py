@@ -22,9 +22,9 @@ class Glossary:
 
     def __init__(self, terms: dict[str, str]) -> None:
         self.terms = dict(terms)
-        self._folded = {term.lower() if term.islower() else term: target for term, target in terms.items()}
+        self._folded = {term.lower(): target for term, target in terms.items() if _is_folded(term)}
         longest_first = sorted(terms, key=len, reverse=True)
-        self._pattern = re.compile("|".join(map(_whole, longest_first)) or r"(?!)", re.IGNORECASE)
+        self._pattern = re.compile("|".join(map(_whole, longest_first)) or r"(?!)")
 
     @classmethod
     def load(cls, path: Path) -> Glossary:
@@ -46,11 +46,23 @@ class Glossary:
             raise UserError(f"{path}: has no terms. Expected lines of a source term, a tab and a target term.")
         return cls(terms)
 
-    def demanded(self, sentence: str) -> list[str]:
-        """The target terms that a translation of `sentence` must contain, each once."""
-        found = (match[0] for match in self._pattern.finditer(sentence))
-        targets = (self._folded.get(text, self._folded.get(text.lower())) for text in found)
-        return list(dict.fromkeys(target for target in targets if target is not None))
+    def edited(self, edit: Callable[[str], str]) -> Glossary:
+        """The same with all terms edited, as the text is in which they will be looked for."""
+        return Glossary({edit(source): edit(target) for source, target in self.terms.items()})
+
+    def demanded(self, sentence: str, placeholders: Sequence[tuple[int, int]] = ()) -> list[str]:
+        """The target terms that a translation of `sentence` must contain, each once.
+
+        Args:
+            sentence: of the source language.
+            placeholders: start and end of each; what stands in one is no term.
+        """
+        found = [
+            match[0]
+            for match in self._pattern.finditer(sentence)
+            if not any(match.start() < end and match.end() > start for start, end in placeholders)
+        ]
+        return list(dict.fromkeys(self.terms[text] if text in self.terms else self._folded[text.lower()] for text in found))
 
     def check(self, encode: Callable[[Sequence[str]], list[list[int]]], unknown: int, longest: int) -> None:
         """Makes sure that a model can write all target terms.
@@ -73,4 +85,10 @@ class Glossary:
 def _whole(term: str) -> str:
     """A pattern for a term that is not a part of a longer word, in languages with spaces between words."""
     before, after = (char.isalnum() and not WIDE.match(char) for char in (term[0], term[-1]))
-    return (r"(?<!\w)" if before else "") + re.escape(term) + (r"(?!\w)" if after else "")
+    escaped = f"(?i:{re.escape(term)})" if _is_folded(term) else re.escape(term)
+    return (r"(?<!\w)" if before else "") + escaped + (r"(?!\w)" if after else "")
+
+
+def _is_folded(term: str) -> bool:
+    """Whether it is meant in capitals, too."""
+    return term == term.lower()

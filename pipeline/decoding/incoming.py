@@ -21,7 +21,7 @@ _WAITING = 4
 """Batches that are read ahead of a pipe, at most."""
 
 
-def decode_line(raw: bytes, number: int, warn: Callable[[str], None] = say) -> str:
+def decode_line(raw: bytes, number: int, where: str = "line", warn: Callable[[str], None] = say) -> str:
     """The text of a line without its end, '\\n' or '\\r\\n'; bytes that are not UTF-8 become U+FFFD, with a warning.
 
     Half of a surrogate pair is not UTF-8 either.
@@ -30,7 +30,7 @@ def decode_line(raw: bytes, number: int, warn: Callable[[str], None] = say) -> s
     try:
         return raw.decode()
     except UnicodeDecodeError as error:
-        warn(f"line {number}: byte {error.start + 1} is not UTF-8; what cannot be read is replaced by U+FFFD.")
+        warn(f"{where} {number}: byte {error.start + 1} is not UTF-8; what cannot be read is replaced by U+FFFD.")
         return raw.decode(errors="replace")
 
 
@@ -45,14 +45,14 @@ def read_batches(source: BinaryIO, size: int) -> Iterator[list[bytes]]:
             yield batch
         return
 
-    lines: queue.Queue[bytes | OSError | None] = queue.Queue(maxsize=size * _WAITING)
+    lines: queue.Queue[bytes | Exception | None] = queue.Queue(maxsize=size * _WAITING)
 
     def read() -> None:
         try:
             for line in source:
                 lines.put(line)
             lines.put(None)
-        except OSError as error:
+        except Exception as error:  # whatever it is: without it the other side would wait for ever
             lines.put(error)
 
     threading.Thread(target=read, name="reader", daemon=True).start()
@@ -68,7 +68,9 @@ def read_batches(source: BinaryIO, size: int) -> Iterator[list[bytes]]:
         if batch := [item for item in items if isinstance(item, bytes)]:
             yield batch
         if isinstance(end, OSError):
-            raise UserError(f"standard input: cannot be read: {end.strerror}.")
+            raise UserError(f"the text cannot be read: {end.strerror}.")
+        if isinstance(end, Exception):
+            raise end
 
 
 def _is_regular_file(source: BinaryIO) -> bool:

@@ -48,6 +48,11 @@ class KeptSlots(Demand):
         behind = ops.where(must, NEVER, ops.zeros((1, 1, at.vocabulary - self.first - self.number)))
         return ops.concatenate([before, end, (1.0 - missing) * NEVER, behind], axis=-1)
 
+    @property
+    def most_met(self) -> int:
+        """See `Demand.most_met`."""
+        return self.number
+
     def wished(self, memory: Tensor, allowed: Tensor) -> tuple[Tensor, Tensor]:
         """Of the slots that are missing the likeliest; see `Demand.wished`."""
         batch, beams, _ = ops.shape(allowed)

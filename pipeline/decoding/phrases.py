@@ -61,11 +61,17 @@ class Phrases(Demand):
         own_met, begun, _ = self._after(met, last, own)
         lengths = (1 - own_met) * self.lengths[:, None, None]
         needed = ops.sum(lengths, axis=-1) - ops.max(ops.where(own_met > 0, 0, begun), axis=-1)  # [B, K, C * LONGEST]
-        timely = ops.where(needed < left[..., None], own, 0)  # PAD is never written
-        others = (1.0 - at.listed(ops.reshape(timely, (batch * beams, -1)))) * NEVER
+        timely = ops.where(needed < left[..., None], own, 0)
+        in_time = at.listed(ops.reshape(timely, (batch * beams, -1))) * (1.0 - ops.one_hot([0], at.vocabulary))
+        others = (1.0 - in_time) * NEVER
         too_early = ops.cast(unmet > 0, "float32")[..., None] * NEVER * ops.one_hot([self.eos], at.vocabulary)
         must = ops.logical_and(unmet > 0, unmet >= left)
         return ops.where(must[..., None], others, too_early)
+
+    @property
+    def most_met(self) -> Any:
+        """See `Demand.most_met`."""
+        return ops.shape(self.ids)[1] * LONGEST
 
     def wished(self, memory: Tensor, allowed: Tensor) -> tuple[Tensor, Tensor]:
         """Of each phrase its next token; see `Demand.wished`."""

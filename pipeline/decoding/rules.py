@@ -46,6 +46,10 @@ class Rule:
         """What is added to the logits: 0, or `NEVER` for what may not follow; of a shape that broadcasts to [B, K, V]."""
         raise NotImplementedError
 
+    def decides(self, at: Position) -> Tensor | None:
+        """[B, 1, 1] bool, where this rule alone says what follows, whatever the others forbid; None = nowhere."""
+        return None
+
     def follow(self, memory: Tensor, tokens: Tensor) -> Tensor:
         """The memory after one token more: memory [B * K, ...] and tokens [B * K] -> memory."""
         return memory
@@ -95,6 +99,8 @@ class NoRepeat(Rule):
 class Prefix(Rule):
     """A beginning that is given, and is to be gone on from; its probability counts as that of the rest does.
 
+    Within it no other rule counts: whoever gives it has the last word.
+
     Args:
         ids: [B, P] int32, 0 after each.
     """
@@ -104,7 +110,15 @@ class Prefix(Rule):
 
     def veto(self, at: Position, memory: Tensor) -> Tensor:
         """See `Rule.veto`."""
-        last = ops.shape(self.ids)[1] - 1
-        given = ops.where(at.index <= last, ops.take(self.ids, ops.minimum(at.index, last), axis=1), 0)
+        given = self._given(at)
         others = (1.0 - ops.one_hot(given, at.vocabulary)) * NEVER
         return ops.where(given[:, None] > 0, others, 0.0)[:, None]
+
+    def decides(self, at: Position) -> Tensor:
+        """See `Rule.decides`."""
+        return self._given(at)[:, None, None] > 0
+
+    def _given(self, at: Position) -> Tensor:
+        """[B] the token that must follow, or 0."""
+        last = ops.shape(self.ids)[1] - 1
+        return ops.where(at.index <= last, ops.take(self.ids, ops.minimum(at.index, last), axis=1), 0)

@@ -15,7 +15,7 @@ from pipeline.decoding.choosing import Choose, likeliest
 from pipeline.decoding.kept_slots import KeptSlots
 from pipeline.decoding.phrases import Phrases
 from pipeline.decoding.rules import AtLeast, NoRepeat, Prefix, Rule
-from pipeline.decoding.search import Found, Search
+from pipeline.decoding.search import EXTRA_TOKENS, Found, Search
 
 if TYPE_CHECKING:
     from pipeline.model.decoder import Encoded
@@ -65,6 +65,7 @@ def search_with(
     def step(tokens: Tensor, states: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         return model.decode_step(tokens, states, encoded)
 
+    most = _most(source_ids, search, lengths, prefix_ids, phrase_ids)
     rules: list[Rule] = []
     demands: list[tuple[int, Demand]] = []
     if search.min_length_ratio:
@@ -74,14 +75,30 @@ def search_with(
     if prefix_ids is not None:
         rules.append(Prefix(prefix_ids))
     if search.slots:
-        demands.append((len(rules), KeptSlots(source_ids, search.slots, search.most(lengths), search.eos)))
+        demands.append((len(rules), KeptSlots(source_ids, search.slots, most, search.eos)))
         rules.append(demands[-1][1])
     if phrase_ids is not None:
-        demands.append((len(rules), Phrases(phrase_ids, search.most(lengths), search.eos)))
+        demands.append((len(rules), Phrases(phrase_ids, most, search.eos)))
         rules.append(demands[-1][1])
     if demands and (choose is likeliest or phrase_ids is not None):
         choose = Banks(demands)
-    return BeamSearch(step, search, mask, rules, choose, with_attention)
+    return BeamSearch(step, search, mask, rules, choose, with_attention, most)
+
+
+def _most(source_ids: Tensor, search: Search, lengths: Tensor, prefix_ids: Tensor | None, phrase_ids: Tensor | None) -> Tensor:
+    """[B] the limit of each translation: the settings', or more where what it must contain leaves the model no room for its own words."""
+    most = search.most(lengths)
+    if prefix_ids is None and phrase_ids is None:
+        return most
+    demanded = ops.zeros_like(most)
+    if prefix_ids is not None:
+        demanded = demanded + ops.sum(ops.cast(prefix_ids > 0, "int32"), axis=-1)
+    if phrase_ids is not None:
+        demanded = demanded + ops.sum(ops.cast(phrase_ids > 0, "int32"), axis=(1, 2))
+    if search.slots:
+        slots = ops.logical_and(source_ids > search.eos, source_ids <= search.eos + search.slots)
+        demanded = demanded + ops.sum(ops.cast(slots, "int32"), axis=-1)
+    return ops.minimum(ops.maximum(most, demanded + EXTRA_TOKENS), search.max_tokens)
 
 
 def attention_weights(model: Seq2Seq, source_ids: Tensor, target_inputs: Tensor) -> Tensor:

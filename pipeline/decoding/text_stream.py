@@ -110,6 +110,7 @@ class TextTranslator:
         slots: Slots = NO_SLOTS,
         cleaning: Cleaning | None = None,
         glossary: Glossary | None = None,
+        drawn: bool = False,
     ) -> None:
         """Puts the parts together; `load` does it for a run.
 
@@ -120,6 +121,7 @@ class TextTranslator:
             slots: of placeholders, which must not be cut.
             cleaning: how the training text was cleaned; default: the config's defaults.
             glossary: what some terms must become.
+            drawn: translations are drawn by lot, so that equal lines may have different ones.
         """
         self.translator = translator
         self.count_tokens = count_tokens
@@ -127,6 +129,7 @@ class TextTranslator:
         self.slots = slots
         self.cleaning = cleaning or Cleaning()
         self.glossary = glossary
+        self.drawn = drawn
 
     @classmethod
     def load(cls, run: RunDirectory, config: Config, *others: RunDirectory, glossary: Path | None = None) -> TextTranslator:
@@ -140,7 +143,7 @@ class TextTranslator:
             UserError: a run has no tokenizer or no weights yet, or they do not go together; or the glossary cannot be read, or asks for
                 what the model cannot write.
         """
-        terms = None if glossary is None else Glossary.load(glossary)
+        terms = None if glossary is None else Glossary.load(glossary).edited(lambda term: clean_line(term, config.data.cleaning))
         import_keras()
         from pipeline.data.subwords import UNK
         from pipeline.decoding.phrases import LONGEST
@@ -149,8 +152,8 @@ class TextTranslator:
         translator = Translator.load(run, config, *others, with_attention=True)
         if terms is not None:
             terms.check(translator.tokenizer.target.encode, UNK, LONGEST)
-        count_tokens = translator.tokenizer.count
-        return cls(translator, count_tokens, config.model.max_tokens, translator.tokenizer.slots, config.data.cleaning, terms)
+        tokenizer, drawn = translator.tokenizer, config.decoding.sampling is not None
+        return cls(translator, tokenizer.count, config.model.max_tokens, tokenizer.slots, config.data.cleaning, terms, drawn)
 
     def translate(
         self,
@@ -180,21 +183,21 @@ class TextTranslator:
         """
         segments_of = [self._segments(index, line, on_long_line) for index, line in enumerate(lines)]
         # A beginning belongs to the first segment that is more than space.
-        asked: list[list[tuple[str, str]]] = []
+        asked: list[list[tuple[str, str, int]]] = []
         for index, segments in enumerate(segments_of):
             beginning = clean_line(begun[index], self.cleaning).replace("\n", " ") if begun else ""
             asked.append([])
             for segment in segments:
                 sentence = _RUN_OF_SPACES.sub(" ", segment).strip()
-                asked[-1].append((sentence, beginning))
+                asked[-1].append((sentence, beginning, index if self.drawn else 0))
                 beginning = "" if sentence else beginning
 
         # A log repeats its lines: translate them once.
         distinct = list(dict.fromkeys(request for requests in asked for request in requests if request[0]))
-        sentences, beginnings = [sentence for sentence, _ in distinct], [beginning for _, beginning in distinct]
+        sentences, beginnings = [sentence for sentence, *_ in distinct], [beginning for _, beginning, _ in distinct]
         options = {}
         if self.glossary is not None:
-            options["terms"] = [self.glossary.demanded(sentence) for sentence in sentences]
+            options["terms"] = [self.glossary.demanded(sentence, self.slots.placeholders(sentence)) for sentence in sentences]
         answers = self.translator.alternatives(sentences, beginnings if any(beginnings) else None, **options) if distinct else []
         found = dict(zip(distinct, answers, strict=True))
 

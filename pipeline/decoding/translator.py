@@ -119,7 +119,7 @@ class Translator:
                 widths[chosen[0]],
             )
 
-        batches = list(self._batches(encoded, widths))
+        batches = list(self._batches(encoded, widths, [phrases is not None and bool(phrases[index]) for index in range(len(encoded))]))
         # Translations by lot depend on the order in which the lots are drawn.
         for chosen, found in zip(batches, (side_by_side if self._options["choose"] is likeliest else map)(search, batches), strict=True):
             for row, index in enumerate(chosen):
@@ -145,7 +145,12 @@ class Translator:
         if begun is not None:
             prefix_ids = pad(begun, self._pad_multiple)
             prefix_ids[prefix_ids == EOS] = PAD
-        phrase_ids = _padded_phrases(phrases, self.search.max_tokens) if phrases is not None and any(phrases) else None
+        phrase_ids = None
+        if phrases is not None and any(phrases):
+            slots = np.count_nonzero((source_ids > EOS) & (source_ids <= EOS + self.search.slots), axis=1)
+            given = np.zeros_like(slots) if prefix_ids is None else np.count_nonzero(prefix_ids, axis=1)
+            # Besides: EOS, and a token for the model.
+            phrase_ids = _padded_phrases(phrases, self.search.max_tokens - 2 - slots - given)
         searching = self._searching(beam_size or self.search.beam_size, phrase_ids is not None)
         return searching(source_ids, prefix_ids, phrase_ids)
 
@@ -153,22 +158,24 @@ class Translator:
         """The compiled search with so many hypotheses.
 
         With phrases there is no length penalty: divided by the length, a translation would win that has said it all in the model's own
-        words, and adds the phrase after the full stop.
+        words, and adds the phrase after the full stop. Nor may a rule against repetitions forbid what is demanded.
         """
         with self._lock:  # else two batches at once would compile it twice
             if (beam_size, with_phrases) not in self._searches:
                 alpha = 0.0 if with_phrases else self.search.length_penalty
-                search = dataclasses.replace(self.search, beam_size=beam_size, length_penalty=alpha)
+                repeat = 0 if with_phrases else self.search.no_repeat_ngram
+                search = dataclasses.replace(self.search, beam_size=beam_size, length_penalty=alpha, no_repeat_ngram=repeat)
                 self._searches[beam_size, with_phrases] = LiveSearch(self.model, search, **self._options)
             return self._searches[beam_size, with_phrases]
 
-    def _batches(self, encoded: list[list[int]], widths: list[int]) -> Iterator[list[int]]:
-        """The sentences in batches, of one width and about one length each; those without ids in none."""
-        order = sorted((index for index, ids in enumerate(encoded) if ids), key=lambda index: (widths[index], len(encoded[index])))
+    def _batches(self, encoded: list[list[int]], widths: list[int], demanding: list[bool]) -> Iterator[list[int]]:
+        """The sentences in batches, of one width and about one length each, with phrases or without; those without ids in none."""
+        kinds = list(zip(demanding, widths, strict=True))
+        order = sorted((index for index, ids in enumerate(encoded) if ids), key=lambda index: (kinds[index], len(encoded[index])))
         while order:
-            width = widths[order[0]]
-            share = width / self.search.beam_size  # a wider beam takes the room of more sentences
-            candidates = [index for index in order[: max(1, int(self._batch_sentences / share))] if widths[index] == width]
+            kind = kinds[order[0]]
+            share = kind[1] / self.search.beam_size  # a wider beam takes the room of more sentences
+            candidates = [index for index in order[: max(1, int(self._batch_sentences / share))] if kinds[index] == kind]
             # Of rising length: the last one decides how much room a batch takes.
             fits = [place * (len(encoded[index]) + 1) * share <= _MOST_TOKENS for place, index in enumerate(candidates, start=1)]
             size = max(1, sum(fits))
@@ -207,11 +214,10 @@ class Translator:
         return results
 
 
-def _padded_phrases(phrases: Sequence[Sequence[Sequence[int]]], limit: int) -> NDArray[np.int32]:
-    """[B, C, LONGEST], 0 after each phrase; those of a sentence that are too long together for the limit are left out, the last first."""
+def _padded_phrases(phrases: Sequence[Sequence[Sequence[int]]], rooms: NDArray[Any]) -> NDArray[np.int32]:
+    """[B, C, LONGEST], 0 after each phrase; those for which a sentence's translation has no room [B] are left out, the last first."""
     padded = np.zeros((len(phrases), max(map(len, phrases)), LONGEST), np.int32)
-    for row, wanted in zip(padded, phrases, strict=True):
-        room = limit - 2  # EOS, and a token for the model
+    for row, wanted, room in zip(padded, phrases, rooms.tolist(), strict=True):
         for place, ids in zip(row, wanted, strict=False):
             if len(ids) <= room:
                 place[: len(ids)] = ids

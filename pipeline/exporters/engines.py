@@ -35,17 +35,21 @@ def load_translator(run: RunDirectory, config: Config, *others: RunDirectory, gl
     if glossary is not None:
         raise UserError("decoding.engine: a .tflite file knows no glossary; set it to keras.")
     tokenizer = Tokenizer.load(run.tokenizer)
+    if config.decoding.unknown == "mark":
+        tokenizer = tokenizer.without_copies()
     report = read_json(run.export_report) if run.export_report.is_file() else {}
     if report and report.get("weights") != sha256(run.best_weights):
         raise UserError(
             f"{run.export}: was made from other weights than the run's. Export again: python -m pipeline.export --run {run.root}"
         )
     engine = LiteRTEngine(run.tflite, config.decoding.precision)
+    if config.decoding.coverage_penalty:
+        raise UserError("decoding.engine: a .tflite file's score does not tell confidence and coverage_penalty apart; set it to keras.")
     wanted = config.decoding.model_dump(include=set(engine.search)) | {"best": 1}
     wanted["slots"] = tokenizer.slots.size if config.decoding.keep_placeholders else 0
-    if differing := [
-        f"{key} {engine.search.get(key)} instead of {value}" for key, value in wanted.items() if engine.search.get(key) != value
-    ]:
+    wanted["unknown"] = config.decoding.unknown
+    exported = engine.search | {"unknown": engine.unknown}
+    if differing := [f"{key} {exported.get(key)} instead of {value}" for key, value in wanted.items() if exported.get(key) != value]:
         raise UserError(
             f"{run.export}: its .tflite files search with {', '.join(differing)}. Export again with these settings "
             "(the beam is export.beam_size), or change section decoding."
@@ -78,6 +82,7 @@ class LiteRTEngine:
                 phone.translate_ids([UNK])  # what the interpreter has to say, it says now
                 self._phones.put(phone)
         self.precision, self.search = phone.precision, phone.details["search"]
+        self.unknown = phone.details["slots"].get("unknown", "copy")
         self._pool = ThreadPoolExecutor(number)
 
     def alternatives(

@@ -54,7 +54,7 @@ def write_phone_folder(folder: Path, models: dict[str, bytes], tokenizer: Tokeni
             "max_target_tokens": search.max_tokens,
             "search": search.described(),
             "cleaning": {"normalize": config.data.cleaning.normalize, "control_characters": config.data.cleaning.control_characters},
-            "slots": tokenizer.slots.described(),
+            "slots": tokenizer.slots.described() | {"unknown": config.decoding.unknown},
         },
     )
 

@@ -124,6 +124,10 @@ class Slots:
         foreign = len(self.patterns)
         return Counter(text[start:end] for start, end, kind in self._spans(text) if kind != foreign)
 
+    def placeholders(self, text: str) -> list[tuple[int, int]]:
+        """Start and end of each placeholder of a text."""
+        return [(start, end) for start, end, kind in self._spans(text) if kind != len(self.patterns)] if self.number else []
+
     def _masked(self, text: str, spans: Sequence[Span]) -> Masked:
         parts, kept, end = [], {}, 0
         used: Counter[int] = Counter()

@@ -71,7 +71,9 @@ class PhoneTranslator:
         self._source = _subwords(folder, self.details["source_subwords"])
         self._target = _subwords(folder, self.details["target_subwords"])
         slots = Slots(tuple(self.details["slots"]["patterns"]), self.details["slots"]["number"])
-        self.slots = slots.knowing(characters_of(self._source))
+        # Text that the vocabulary has no characters for is copied, or left to the model as unknown pieces.
+        copies = self.details["slots"].get("unknown", "copy") == "copy"
+        self.slots = slots.knowing(characters_of(self._source)) if copies else slots
         path, content = _checked(folder, files[self.precision])
         try:
             self._interpreter = Interpreter(model_content=content, num_threads=threads)

@@ -49,7 +49,7 @@ def comet_scores(
     """
     check_command(command)
     if not sources:
-        raise UserError("evaluation.comet: COMET compares translations with their sources, too: give these as --source.")
+        raise UserError("COMET compares translations with their sources, too: give --source, or --run with --against.")
     with tempfile.TemporaryDirectory(prefix="pocketnmt-") as folder:
         files = [Path(folder) / f"{number}.txt" for number in range(len(systems) + 2)]
         for path, texts in zip(files, (sources, references, *systems.values()), strict=True):

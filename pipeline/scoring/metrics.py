@@ -1,7 +1,7 @@
 """How close translations are to their references: BLEU, chrF++ and TER as sacreBLEU computes them (Post, 2018).
 
-Every score comes with an interval of confidence from 1,000 resamples of the sentences, and, beside a first system, with the probability
-that the difference to it is chance (paired bootstrap resampling, Koehn, 2004). Both are sacreBLEU's own.
+Every score comes with an interval of confidence from resamples of the sentences, 1,000 of them (`resamples_of`), and, beside a first
+system, with the probability that the difference to it is chance (paired bootstrap resampling, Koehn, 2004). Both are sacreBLEU's own.
 """
 
 from __future__ import annotations
@@ -19,6 +19,14 @@ from pipeline.scoring.comet import comet_scores, resampled
 from pipeline.scoring.moses import moses, signature_of_moses
 
 RESAMPLES = 1000
+
+# sacreBLEU has the statistics of all resamples at once, up to 100 bytes a sentence of each: 1 GB.
+_SENTENCES_AT_ONCE = 10_000_000
+
+
+def resamples_of(sentences: int) -> int:
+    """Of a large set fewer resamples fit into memory, and its scores waver less: `RESAMPLES` up to 10,000 sentences, then down to 100."""
+    return max(100, min(RESAMPLES, _SENTENCES_AT_ONCE // max(sentences, 1)))
 
 
 @dataclass(frozen=True)
@@ -189,7 +197,7 @@ def _paired(
     systems: Mapping[str, Sequence[str]], references: Sequence[str], metrics: Mapping[str, Any], renamed: Mapping[str, str] | None = None
 ) -> dict[str, dict[str, Score]]:
     """system -> metric -> its score; `renamed` are parts of signatures and what stands for them."""
-    test = PairedTest(list(systems.items()), metrics, [references], test_type="bs", n_samples=RESAMPLES)
+    test = PairedTest(list(systems.items()), metrics, [references], test_type="bs", n_samples=resamples_of(len(references)))
     signatures, columns = test()
     found: dict[str, dict[str, Score]] = {name: {} for name in systems}
     # sacreBLEU names its columns itself, in the order of the metrics.
@@ -208,7 +216,7 @@ def _of_comet(command: str, systems: Mapping[str, Sequence[str]], sources: Seque
     first = next(iter(found.values()))
     scores = {}
     for name, values in found.items():
-        interval, p_value = resampled(values, None if values is first else first, RESAMPLES)
+        interval, p_value = resampled(values, None if values is first else first, resamples_of(len(references)))
         scores[name] = Score(sum(values) / len(values), interval, p_value, command)
     return scores
 

@@ -79,7 +79,7 @@ def add_ensemble_argument(parser: argparse.ArgumentParser, note: str) -> None:
 
 def add_engine_argument(parser: argparse.ArgumentParser) -> None:
     """--engine."""
-    about = "litert: translate with the run's exported .tflite file; the same as --set decoding.engine=litert"
+    about = "litert: translate with the run's exported .tflite file"
     parser.add_argument("--engine", choices=["keras", "litert"], help=about)
 
 

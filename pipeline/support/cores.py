@@ -7,7 +7,7 @@ more than they compute; two cores at two independent ones do not.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
@@ -45,9 +45,9 @@ def works_side_by_side() -> bool:
     return not tf.config.list_physical_devices("GPU")
 
 
-def side_by_side(function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
+def side_by_side(function: Callable[[Item], Result], items: Sequence[Item]) -> Iterator[Result]:
     """`map`, two items at a time where that is faster; results in order."""
-    if not works_side_by_side() or cores() < _WAYS:
+    if len(items) < _WAYS or cores() < _WAYS or not works_side_by_side():
         yield from map(function, items)
         return
     workers = ThreadPoolExecutor(_WAYS)
