@@ -75,8 +75,9 @@ class Banks:
         banks = ops.reshape(sum(demand.bank(memories[place], tokens) for place, demand in self.demands), (batch, 1, -1))
         every_bank = ops.arange(sum(demand.most_met for _, demand in self.demands) + 1, dtype="int32")
         inside = ops.equal(banks, every_bank[:, None])  # [B, banks, K N]
-        best = ops.argmax(ops.where(inside, flat[:, None], 4.0 * NEVER), axis=-1)  # the first one of equals
-        is_best = ops.equal(ops.arange(ops.shape(flat)[1], dtype="int32"), ops.cast(best, "int32")[..., None])
+        # The first one of equals. (Keras's argmax has operators that are not TensorFlow Lite's.)
+        _, best = ops.top_k(ops.where(inside, flat[:, None], 4.0 * NEVER), 1)
+        is_best = ops.equal(ops.arange(ops.shape(flat)[1], dtype="int32"), ops.cast(best, "int32"))
         first = ops.any(ops.logical_and(inside, is_best), axis=1)
         keys = ops.where(ops.logical_and(first, flat > NEVER / 2), flat + _AHEAD, flat)
         _, places = ops.top_k(keys, beams)

@@ -13,7 +13,6 @@ package pocketnmt
 
 import java.nio.ByteBuffer
 import java.nio.ByteOrder
-import java.text.BreakIterator
 import java.text.Normalizer
 import org.json.JSONArray
 import org.json.JSONObject
@@ -23,10 +22,12 @@ const val SCHEMA_VERSION = 2
 const val SIGNATURE = "translate"
 val SMALLEST_FIRST = listOf("int8", "float16", "float32")
 
-/** Translates text of any length; `read` gives the content of a file of the folder. */
-class Translator(read: (String) -> ByteArray, threads: Int = 1) : AutoCloseable {
+/** Translates text of any length; `threads` are the interpreter's, `read` gives the content of a file of the folder. */
+class Translator(threads: Int = 1, read: (String) -> ByteArray) : AutoCloseable {
     private val details = JSONObject(String(read("translator.json"), Charsets.UTF_8)).also {
-        require(it.getInt("schema_version") == SCHEMA_VERSION) { "translator.json has another schema_version than $SCHEMA_VERSION. Export again." }
+        require(it.getInt("schema_version") == SCHEMA_VERSION) {
+            "translator.json has another schema_version than $SCHEMA_VERSION. Export again."
+        }
     }
     private val source = SentencePiece(read(details.getJSONObject("source_subwords").getString("file")))
     private val target = SentencePiece(read(details.getJSONObject("target_subwords").getString("file")))
@@ -48,14 +49,8 @@ class Translator(read: (String) -> ByteArray, threads: Int = 1) : AutoCloseable 
 
     /** The translation, on one line; empty for a blank text. */
     fun translate(text: String): String {
-        val translated = StringBuilder()
-        for (segment in segments(clean(text))) {
-            val sentence = segment.trim()
-            if (sentence.isEmpty()) continue
-            if (translated.isNotEmpty()) translated.append(' ')
-            translated.append(translateSentence(sentence))
-        }
-        return translated.toString()
+        val segments = Segmentation.split(clean(text), limit, slots.patterns, ::count)
+        return Segmentation.join(segments, segments.map { translateSentence(it.replace(RUN_OF_SPACES, " ").trim()) })
     }
 
     override fun close() = interpreter.close()
@@ -74,63 +69,132 @@ class Translator(read: (String) -> ByteArray, threads: Int = 1) : AutoCloseable 
         return slots.unmask(target.decode(found[0].filter { it != pad && it != eos }), kept)
     }
 
-    /** As the training text was cleaned; line breaks are places to cut. */
-    private fun clean(text: String): List<String> = text.split(BREAKS).map { part ->
-        var cleaned = part.replace(NEVER_TEXT, " ")
+    /** A text cleaned as the training text was; line breaks become "\n", a place to cut. */
+    private fun clean(text: String): String = text.split(BREAKS).map { part ->
+        var cleaned = part.replace(NEVER_TEXT, " ").replace(HALF_A_CHARACTER, "\ufffd")
         if (!cleaning.isNull("normalize")) cleaned = Normalizer.normalize(cleaned, Normalizer.Form.valueOf(cleaning.getString("normalize")))
         if (cleaning.getBoolean("control_characters")) cleaned = cleaned.replace(INVISIBLE, "").replace(SPACES, " ")
         cleaned.trim()
-    }.filter { it.isNotEmpty() }
+    }.filter { it.isNotEmpty() }.joinToString("\n")
 
-    /** What is too long for the model, or has more placeholders than there are slots, in parts: sentences, then words, then characters. */
-    private fun segments(lines: List<String>): List<String> = lines.flatMap { parts(it, 0) }
-
-    private fun parts(text: String, level: Int): List<String> {
-        if (fits(text) || text.codePointCount(0, text.length) <= 1 || level > 2) return listOf(text)
-        val breaks = when (level) {
-            0 -> BreakIterator.getSentenceInstance()
-            1 -> BreakIterator.getWordInstance()
-            else -> BreakIterator.getCharacterInstance()
-        }
-        breaks.setText(text)
-        val found = mutableListOf<String>()
-        var start = breaks.first()
-        var end = breaks.next()
-        var waiting = ""
-        while (end != BreakIterator.DONE) {
-            val next = text.substring(start, end)
-            if (!slots.cuts(text, end)) { // never inside a placeholder
-                if (waiting.isNotEmpty() && !fits(waiting + next)) {
-                    found.add(waiting)
-                    waiting = ""
-                }
-                waiting += next
-                start = end
-            }
-            end = breaks.next()
-        }
-        if (start < text.length) waiting += text.substring(start)
-        if (waiting.isNotEmpty()) found.add(waiting)
-        return if (found.size == 1) parts(text, level + 1) else found.flatMap { parts(it, level + 1) }
-    }
-
-    private fun fits(text: String) = slots.fits(text) && source.encode(slots.mask(text).first).size <= limit
+    /** Pieces of a text; too many where it has more placeholders than there are slots, so that it is cut. */
+    private fun count(text: String): Int = if (slots.fits(text)) source.encode(slots.mask(text).first).size else limit + 1
 
     private companion object {
         val BREAKS = Regex("[\\n\\r\\u000b\\f\\u0085\\u2028\\u2029]+")
         val NEVER_TEXT = Regex("[\\u0000-\\u001f\\u007f-\\u009f\\u2581]")
+        val HALF_A_CHARACTER = Regex("\\p{Cs}")
         val INVISIBLE = Regex("[\\u00ad\\u200b\\u2060\\ufeff]")
-        val SPACES = Regex("[\\s\\u00a0\\u1680\\u2000-\\u200a\\u202f\\u205f\\u3000]+")
+        val SPACES = Regex("[\\s\\p{Z}]+")
+        val RUN_OF_SPACES = Regex("[ \\n]+")
     }
+}
+
+/** Cutting a text that is too long for the model, and joining the translations; see pipeline/runtime/segmentation.py. */
+object Segmentation {
+    private const val S = "[\\s\\p{Z}]" // of all scripts, whatever \s is to the engine
+    private val SENTENCE_END =
+        Regex("(?<![.!?…])[.!?…]++[\"'»”’)\\]]*+$S+|[。！？｡]+[”’」』）]*$S*|[\\n\\r\\u000b\\f\\u0085\\u2028\\u2029]+$S*")
+    private val CLAUSE_END = Regex("[,;:]$S+|$S[–—-]$S+|[，、；：]$S*")
+    private val SPACE = Regex("$S+")
+    private val levels: List<(String) -> List<Int>> =
+        listOf(::sentenceEnds, { endsOf(CLAUSE_END, it) }, { endsOf(SPACE, it) }, ::characterEnds)
+
+    /**
+     * Segments of at most `limit` pieces, as `count` counts them, which joined give the text back. They end with sentences, as many to a
+     * segment as fit; what is too long by itself is cut at the ends of clauses, failing that between words, failing that between
+     * characters; inside a match of `patterns` only where that is too long by itself.
+     */
+    fun split(text: String, limit: Int, patterns: List<Regex>, count: (String) -> Int): List<String> {
+        val inside = HashSet<Int>()
+        for (pattern in patterns) for (match in pattern.findAll(text)) inside.addAll(match.range.first + 1..match.range.last)
+
+        // Joins neighbouring parts while they fit; doubles, then halves the step, so that few texts have to be counted.
+        fun packed(bounds: List<Int>): List<Pair<Int, Int>> {
+            val parts = mutableListOf<Pair<Int, Int>>()
+            var first = 0
+            fun fit(number: Int) =
+                first + number <= bounds.lastIndex && count(text.substring(bounds[first], bounds[first + number])) <= limit
+            while (first < bounds.lastIndex) {
+                var number = 1
+                var step = 1
+                while (fit(number + step)) {
+                    number += step
+                    step *= 2
+                }
+                while (step > 1) {
+                    step /= 2
+                    if (fit(number + step)) number += step
+                }
+                parts.add(bounds[first] to bounds[first + number])
+                first += number
+            }
+            return parts
+        }
+
+        fun cut(start: Int, end: Int, level: Int): List<String> {
+            val part = text.substring(start, end)
+            if (count(part) <= limit || part.codePointCount(0, part.length) == 1) return listOf(part)
+            val ends = if (level < levels.size) levels[level](part).filter { start + it !in inside } else codePointEnds(part)
+            val bounds = listOf(start) + ends.map { start + it }.filter { it in start + 1 until end } + end
+            return packed(bounds).flatMap { (first, last) -> cut(first, last, level + 1) }
+        }
+        return if (text.isEmpty()) emptyList() else cut(0, text.length, 0)
+    }
+
+    /**
+     * One line of the translations of `segments`. A space goes between two of them where the source had one, or where the source is
+     * written without (Chinese, Japanese); none goes beside Chinese or Japanese text, nor where a word was cut in two.
+     */
+    fun join(segments: List<String>, translations: List<String>): String {
+        val line = StringBuilder()
+        translations.forEachIndexed { number, translation ->
+            if (line.isNotEmpty() && translation.isNotEmpty()) {
+                val before = segments[number - 1]
+                val spaced = before.last().isWhitespace() || isWide(lastOf(before))
+                if (spaced && !isWide(lastOf(line)) && !isWide(translation.codePointAt(0))) line.append(' ')
+            }
+            line.append(translation)
+        }
+        return line.toString()
+    }
+
+    private fun endsOf(pattern: Regex, text: String): List<Int> = pattern.findAll(text).map { it.range.last + 1 }.toList()
+
+    /** "approx. five": a sentence does not begin with a small letter. */
+    private fun sentenceEnds(text: String): List<Int> =
+        endsOf(SENTENCE_END, text).filter { it == text.length || !Character.isLowerCase(text.codePointAt(it)) }
+
+    /** Between characters as a reader sees them: an accent, a joiner or a skin tone stays with what it changes. */
+    private fun characterEnds(text: String): List<Int> = codePointEnds(text).dropLast(1).filter { place ->
+        val after = text.codePointAt(place)
+        val joined = text.codePointBefore(place) == JOINER || after == JOINER || after in 0x1f3fb..0x1f3ff
+        !joined && Character.getType(after) !in MARKS
+    }
+
+    private fun codePointEnds(text: String): List<Int> =
+        (1..text.length).filter { it == text.length || !Character.isSurrogatePair(text[it - 1], text[it]) }
+
+    private fun lastOf(text: CharSequence) = Character.codePointBefore(text, text.length)
+
+    /** Han, kana and their punctuation: written without spaces between sentences. */
+    private fun isWide(code: Int) =
+        code in 0x2e80..0x30ff || code in 0x3400..0x9fff || code in 0xf900..0xfaff || code in 0xff00..0xff65 || code in 0x20000..0x3ffff
+
+    private const val JOINER = 0x200d
+    private val MARKS = setOf(Character.NON_SPACING_MARK, Character.COMBINING_SPACING_MARK, Character.ENCLOSING_MARK).map { it.toInt() }
 }
 
 /** Placeholders as the model sees them: each a slot, one private-use character; see pipeline/runtime/slots.py. */
 class Slots(described: JSONObject, characters: Set<Int>) {
     private val number = described.getInt("number")
-    private val patterns = described.getJSONArray("patterns").strings().map { Regex(it) }
+    val patterns = described.getJSONArray("patterns").strings().map { Regex(portable(it)) }
     private val foreign = patterns.size
     private val size = if (number > 0) (patterns.size + 1) * number else 0
     private val known = characters.filterNot { isSlot(it) }.toSet()
+
+    /** Whether text without pieces is copied; otherwise it is left to the model, as unknown pieces. */
+    private val copies = described.optString("unknown", "copy") == "copy"
 
     private data class Span(val start: Int, val end: Int, val kind: Int)
 
@@ -157,9 +221,6 @@ class Slots(described: JSONObject, characters: Set<Int>) {
     /** Whether there are slots for all that wants one. */
     fun fits(text: String): Boolean = number == 0 || spans(text).groupingBy { it.kind }.eachCount().values.all { it <= number }
 
-    /** Whether a cut at this place falls inside a placeholder. */
-    fun cuts(text: String, place: Int): Boolean = spans(text).any { it.kind != foreign && it.start < place && place < it.end }
-
     private fun isSlot(code: Int) = code >= FIRST && code < FIRST + size
 
     private fun plain(text: String) = text.map { if (isSlot(it.code)) '\ufffd' else it }.joinToString("")
@@ -179,7 +240,7 @@ class Slots(described: JSONObject, characters: Set<Int>) {
         return spans
     }
 
-    /** Text without pieces: its words in a row are one. */
+    /** Text without pieces, or what looks like a slot: its words in a row are one. */
     private fun addForeign(text: String, start: Int, end: Int, spans: MutableList<Span>) {
         var first = -1
         var last = -1
@@ -187,7 +248,8 @@ class Slots(described: JSONObject, characters: Set<Int>) {
         while (place < end) {
             val code = text.codePointAt(place)
             val next = place + Character.charCount(code)
-            if (!Character.isWhitespace(code) && code !in known) {
+            val wanted = if (copies) code !in BLANKS && code !in known else isSlot(code)
+            if (wanted) {
                 if (first < 0) first = place
                 last = next
             } else if (code != ' '.code && first >= 0) {
@@ -201,8 +263,35 @@ class Slots(described: JSONObject, characters: Set<Int>) {
 
     private companion object {
         const val FIRST = 0xe000
+        val BLANKS = " \t\n\u000b\u000c\r".map { it.code }.toSet()
     }
 }
+
+/**
+ * A pattern as it was meant in training, where \b, \d, \w and \s are of ASCII alone. Android's regular expressions take them for those of
+ * all scripts: the %d of "%d个文件" would not end at a \b. Brackets and braces that stand for themselves are escaped, as Android wants them.
+ */
+internal fun portable(pattern: String): String = TOKEN.replace(pattern) { token ->
+    val text = token.value
+    when {
+        text[0] == '\\' -> ASCII[text]?.let { "[$it]" } ?: BOUNDARIES[text] ?: text
+        text[0] == '[' -> "[" + IN_CLASS.replace(text.substring(1, text.length - 1)) { ASCII[it.value] ?: escaped(it.value) } + "]"
+        else -> escaped(text)
+    }
+}
+
+private fun escaped(text: String) = if (text.length == 1) "\\$text" else text
+
+// An escape, a class, a repetition or a brace; inside a class, an escape, a bracket or an ampersand.
+private val TOKEN = Regex("(?s)\\\\.|\\[\\^?\\]?(?:\\\\.|[^\\]\\\\])*\\]|\\{[0-9]+(?:,[0-9]*)?\\}|[\\{\\}]")
+private val IN_CLASS = Regex("(?s)\\\\.|[\\[\\]\\&]")
+private val ASCII = mapOf(
+    "\\d" to "0-9", "\\D" to "\\x00-\\x2f\\x3a-\\x{10ffff}",
+    "\\w" to "0-9A-Z_a-z", "\\W" to "\\x00-\\x2f\\x3a-\\x40\\x5b-\\x5e\\x60\\x7b-\\x{10ffff}",
+    "\\s" to "\\x09-\\x0d\\x20", "\\S" to "\\x00-\\x08\\x0e-\\x1f\\x21-\\x{10ffff}",
+)
+private const val W = "[0-9A-Z_a-z]"
+private val BOUNDARIES = mapOf("\\b" to "(?:(?<=$W)(?!$W)|(?<!$W)(?=$W))", "\\B" to "(?:(?<=$W)(?=$W)|(?<!$W)(?!$W))")
 
 /** A SentencePiece unigram model (Kudo, 2018), read from its own file; see pipeline/exporters/web/app/sentencepiece.js. */
 class SentencePiece(content: ByteArray) {
@@ -217,7 +306,7 @@ class SentencePiece(content: ByteArray) {
     init {
         for ((field, value) in fields(content, 0, content.size)) {
             if (field == 1) pieces.add(piece(content, value))
-            if (field == 2) require(fields(content, value.first, value.last + 1).none { it.first == 3 && it.second.first != 1 }) {
+            if (field == 2) require(fields(content, value.first, value.last + 1).none { it.first == 3 && it.second.first != 1L }) {
                 "The SentencePiece model is not a unigram model."
             }
         }
@@ -238,7 +327,8 @@ class SentencePiece(content: ByteArray) {
     }
 
     /** The characters that are pieces by themselves. */
-    val characters: Set<Int> get() = ids.keys.filter { it.codePointCount(0, it.length) == 1 && it != SPACE }.map { it.codePointAt(0) }.toSet()
+    val characters: Set<Int>
+        get() = ids.keys.filter { it.codePointCount(0, it.length) == 1 && it != SPACE }.map { it.codePointAt(0) }.toSet()
 
     /** Ids of the best segmentation, by Viterbi's algorithm. */
     fun encode(text: String): List<Int> {
