@@ -19,7 +19,8 @@ from pipeline.support.stages import stage_main
 def run_stage(config: Config, run: RunDirectory, web: bool = False) -> None:
     """Writes export/: saved_model/, tflite/ and tflite.zip, tflite_text/ and web/ where they are asked for, report.json and report.html.
 
-    Or nothing, where an artefact does not translate as the model does.
+    Or nothing, where an artefact does not translate as the model does. A page that is there is made again, asked for or not: it would
+    have another model than the other files.
 
     Raises:
         UserError: an artefact failed its checks (the folder is then as it was before), or the run is not trained.
@@ -31,8 +32,15 @@ def run_stage(config: Config, run: RunDirectory, web: bool = False) -> None:
     from pipeline.exporters.web_page import check_page, write_page
 
     web = web or wanted.web
+    lost = None  # why a page that is there cannot be made again
     if web:
         check_page(config)
+    elif run.web.exists():
+        try:
+            check_page(config)
+            web = True
+        except UserError as error:
+            lost = str(error)
     import_keras()
     from pipeline.exporters.artefacts import export_artefacts
 
@@ -47,6 +55,13 @@ def run_stage(config: Config, run: RunDirectory, web: bool = False) -> None:
         write_json(temporary / run.export_report.name, report)
         write_text(temporary / run.export_report.with_suffix(".html").name, report_page(f"{config.name}: export", report))
     print("\n".join(report_table(report)))
+    if report["not_checked"]:
+        say(f"note: {report['not_checked']}")
+    if lost:
+        say(
+            f"note: {run.web} was removed: it had the model of an earlier export, and cannot be made again. {lost}\n"
+            f"To have it again, mend this and run: python -m pipeline.export --run {run.root} --web"
+        )
     if web:
         say(f"the page: python -m http.server -d {run.web}, then open the address that it shows")
 

@@ -225,11 +225,25 @@ def test_the_report_says_what_each_file_takes(exported: Exported) -> None:
 def test_a_loss_of_quality_fails_the_export_unless_it_may_be_chance() -> None:
     from pipeline.exporters.parity import demand_quality
 
-    demand_quality({"int8": {"bleu": 29.85, "p_value": 0.01}, "float16": {"bleu": 25.0, "p_value": 0.3}}, 30.0, 0.2)
+    little, chance = {"bleu": 29.85, "p_value": 0.01, "equal": 900}, {"bleu": 25.0, "p_value": 0.3, "equal": 200}
+    assert demand_quality({"int8": little, "float16": chance}, 30.0, 0.2, 1000) is None
     with pytest.raises(
         UserError, match=r"int8: has 29\.50 BLEU, 0\.50 less than the model \(p = 0\.010\), but export\.max_bleu_loss allows 0\.2"
     ):
-        demand_quality({"int8": {"bleu": 29.5, "p_value": 0.01}}, 30.0, 0.2)
+        demand_quality({"int8": {"bleu": 29.5, "p_value": 0.01, "equal": 900}}, 30.0, 0.2, 1000)
+
+
+def test_too_few_sentences_for_a_check_of_quality_are_told(exported: Exported) -> None:
+    from pipeline.exporters.parity import demand_quality
+    from pipeline.exporters.report_page import report_page
+
+    told = exported.report["not_checked"]
+    assert told.startswith("BLEU of tflite/float16, tflite/int8 not checked against export.max_bleu_loss (0.2): only 12 sentences, 100 ")
+    assert told in exported.run.export_report.with_suffix(".html").read_text()
+    assert "not checked" not in report_page("title", {**exported.report, "not_checked": None})
+    whole = {"bleu": 30.0, "p_value": 1.0, "equal": 12}
+    assert demand_quality({"saved_model": whole, "tflite/float32": whole}, 30.0, 0.2, 12) is None, "the model's own ids: no loss"
+    assert "saved_model" in str(demand_quality({"saved_model": {**whole, "equal": 11}}, 30.0, 0.2, 12)), "half its bytes"
 
 
 # --- the SavedModel ---------------------------------------------------------------------------------------------------
@@ -502,6 +516,41 @@ def test_weights_of_another_model_fail_the_export(quick: tuple[RunDirectory, Con
     other = config.model_copy(update={"model": config.model.model_copy(update={"embedding_size": 32})})
     with pytest.raises(UserError, match=r"best.weights.h5: does not fit"):
         command.run_stage(other, run)
+
+
+@pytest.mark.usefixtures("clean_export")
+def test_an_export_without_the_page_does_not_lose_one(
+    quick: tuple[RunDirectory, Config], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from pipeline.exporters import web_page
+
+    run, config = quick
+    written: list[Path] = []
+
+    def write_page(phone: Path, folder: Path) -> None:
+        assert (phone / "int8.tflite").is_file()
+        folder.mkdir()
+        written.append(folder)
+
+    def refuse(config: Config) -> None:
+        raise UserError("export.web: needs npm once.")
+
+    monkeypatch.setattr(web_page, "write_page", write_page)
+    monkeypatch.setattr(web_page, "check_page", lambda config: None)
+    command.run_stage(config, run)
+    assert not written and not run.web.exists()
+    assert "note: BLEU of tflite/int8 not checked against export.max_bleu_loss" in capsys.readouterr().err
+    run.web.mkdir()
+    command.run_stage(config, run)
+    assert len(written) == 1 and run.web.is_dir()
+
+    monkeypatch.setattr(web_page, "check_page", refuse)
+    capsys.readouterr()
+    command.run_stage(config, run)
+    assert not run.web.exists()
+    told = capsys.readouterr().err
+    assert f"note: {run.web} was removed" in told and "export.web: needs npm once." in told
+    assert f"python -m pipeline.export --run {run.root} --web" in told
 
 
 def test_nothing_to_export(quick: tuple[RunDirectory, Config]) -> None:

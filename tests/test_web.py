@@ -11,11 +11,12 @@ import shutil
 import subprocess
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-from test_export import ODD_TEXTS, SETTINGS, random_run, sentence
+from test_export import ODD_TEXTS, SETTINGS, describe, random_run, sentence
 
 from pipeline import export as command
 from pipeline.runtime.errors import UserError
@@ -43,6 +44,7 @@ const { Translator } = await import(`${app}/translator.js`);
 const { clean, splitText } = await import(`${app}/text.js`);
 const details = JSON.parse(readFileSync(`${folder}/translator.json`));
 const model = new Uint8Array(readFileSync(`${folder}/${details.source_subwords.file}`));
+if (process.argv[5]) details.slots.unknown = process.argv[5];
 const translator = new Translator(details, model, model, null, null);
 for (const line of JSON.parse(readFileSync(texts))) {
   const text = clean(line, details.cleaning);
@@ -85,17 +87,20 @@ def texts() -> list[str]:
     return [*ODD_TEXTS, *odd, *(sentence(generator) for _ in range(1000))]
 
 
-def test_its_code_makes_of_texts_what_python_makes(run: RunDirectory, tmp_path: Path) -> None:
+@pytest.mark.parametrize("unknown", ["", "copy", "mark"])
+def test_its_code_makes_of_texts_what_python_makes(run: RunDirectory, tmp_path: Path, unknown: str) -> None:
     (tmp_path / "check.mjs").write_text(NODE)
     (tmp_path / "texts.json").write_text(json.dumps(texts()))
     done = subprocess.run(
-        ["node", str(tmp_path / "check.mjs"), str(run.web), str(run.tflite), str(tmp_path / "texts.json")],
+        ["node", str(tmp_path / "check.mjs"), str(run.web), str(run.web / "model"), str(tmp_path / "texts.json"), unknown],
         capture_output=True,
         text=True,
         check=False,
     )
     assert done.returncode == 0, done.stderr
     phone = PhoneTranslator(run.tflite)
+    if unknown == "mark":
+        phone.slots = replace(phone.slots, known=None)
     for text, line in zip(texts(), done.stdout.splitlines(), strict=True):
         cleaned = clean(text, **phone.details["cleaning"])
         ids, kept = phone.encode(cleaned)
@@ -103,6 +108,43 @@ def test_its_code_makes_of_texts_what_python_makes(run: RunDirectory, tmp_path: 
         assert (found["text"], found["ids"], found["kept"]) == (cleaned, ids, list(kept.values())), text
         assert found["back"] == phone.decode(ids, kept), text
         assert found["segments"] == split_line(cleaned, 12, phone.count, phone.slots.compiled), text
+
+
+# Counts how often the interpreter is asked, and how often others have their turn meanwhile.
+LONG = """
+import { readFileSync } from "node:fs";
+const [app, folder] = process.argv.slice(2);
+const { Translator } = await import(`${app}/translator.js`);
+const details = JSON.parse(readFileSync(`${folder}/translator.json`));
+const model = new Uint8Array(readFileSync(`${folder}/${details.source_subwords.file}`));
+let searches = 0, turns = 0;
+const search = async (ids) => { searches++; return { ids: ids.slice(0, 3), score: 0 }; };
+const translator = new Translator(details, model, model, search, null);
+const text = Array.from({ length: 20 }, (_, number) => `Kalo mi ${"lo".repeat(number + 1)}.`).join(" ");
+const timer = setInterval(() => turns++, 0);
+const { sentences, text: found } = await translator.translate(text);
+const first = searches;
+const again = await translator.translate(`${text} Mi kalo.`);
+const second = searches - first;
+const stopped = await translator.translate(Array(9).fill("Ter un sel dor ka lo mi ter.").map((part, number) => part + number).join(" "),
+  () => searches - first - second === 2);
+clearInterval(timer);
+console.log(JSON.stringify({ segments: sentences.length, first, second, turns, stopped, third: searches - first - second,
+  same: again.text.startsWith(found.slice(0, -20)) }));
+"""
+
+
+def test_a_long_text_lets_others_have_their_turn_and_what_was_translated_is_not_translated_anew(run: RunDirectory, tmp_path: Path) -> None:
+    (tmp_path / "long.mjs").write_text(LONG)
+    command = ["node", str(tmp_path / "long.mjs"), str(run.web), str(run.web / "model")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert found["segments"] >= found["first"] > 8
+    assert found["turns"] >= found["first"] - 1
+    assert found["second"] <= 2, "only the end of the text is new"
+    assert found["same"]
+    assert found["stopped"] is None and found["third"] == 2, "newer text was wanted after two segments"
 
 
 class Quiet(http.server.SimpleHTTPRequestHandler):
@@ -176,7 +218,7 @@ def test_it_translates_in_a_browser_also_without_a_network(run: RunDirectory, tm
                 assert ids == phone.translate_ids(phone.encode(source)[0])[0], source
             for source in sources:
                 assert typed(driver, source) == phone.translate(source)
-            assert until(driver, "document.body.dataset.offline")
+            assert until(driver, "document.body.dataset.offline") == "ready"
 
             # On the screen of a phone: nothing is wider than it, and attention is there when it is asked for.
             driver.execute_script("document.getElementById('look').click()")
@@ -193,6 +235,7 @@ def test_it_translates_in_a_browser_also_without_a_network(run: RunDirectory, tm
         # The server is gone.
         driver.get(address)
         assert until(driver, "window.pocketnmt && !window.pocketnmt.error")
+        assert until(driver, "document.body.dataset.offline") == "ready"
         assert typed(driver, sources[0]) == phone.translate(sources[0])
 
 
@@ -221,9 +264,57 @@ def test_it_says_what_is_wrong_with_its_files(run: RunDirectory, tmp_path: Path,
         assert message in until(driver, "document.getElementById('state').textContent")
 
 
+@needs_chromium
+def test_its_buttons_and_its_state(run: RunDirectory, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(run.web, tmp_path / "web"))
+    describe(folder / "model", lambda details: details.update(target_language="pt_BR"))
+    (folder / "sw.js").unlink()
+    with served(folder) as address, browser(tmp_path / "profile") as driver:
+        driver.get(address)
+        # A page that could not be stored translates all the same.
+        assert until(driver, "document.body.dataset.offline") == "failed"
+        state = "document.getElementById('state')"
+        assert driver.execute_script(f"return {state}.textContent").startswith("Ready, but only with a network: ")
+        assert driver.execute_script(f"return {state}.className") == ""
+        assert driver.execute_script("return document.getElementById('target').lang") == "pt-BR"
+        assert driver.execute_script("return [...document.querySelectorAll('[dir=auto]')].map((box) => box.id)") == ["source", "target"]
+
+        # An error is shown until something goes well.
+        driver.execute_script("window.search = window.pocketnmt.translator.search; window.pocketnmt.translator.search = null")
+        driver.execute_script("const box = document.getElementById('source'); box.value = 'kalo'; box.dispatchEvent(new Event('input'))")
+        assert until(driver, f"{state}.className") == "error"
+        driver.execute_script("window.pocketnmt.translator.search = window.search")
+        translation = typed(driver, "kalo mi")
+        assert until(driver, f"!{state}.className && {state}.textContent").startswith("Ready")
+
+        # Attention in words, for those who do not see colours or have no mouse; it goes with the text.
+        driver.execute_script("document.getElementById('look').click()")
+        assert until(driver, "document.querySelector('#attention tbody td')?.textContent").startswith("0.")
+        assert driver.execute_script("return document.querySelectorAll('#attention th:not([scope])').length") == 0
+        driver.execute_script("document.querySelector('#attention tbody td span').click()")
+        assert " looks at " in driver.execute_script("return document.getElementById('cell').textContent")
+
+        # Over plain http there is no clipboard, only the old way; where that fails too, the text is selected.
+        for works, told in ((True, "Copied"), (False, "copy it by hand")):
+            driver.execute_script("Object.defineProperty(navigator, 'clipboard', { value: undefined, configurable: true })")
+            driver.execute_script(
+                f"document.execCommand = (name) => {{ window.copied = name + ' ' + getSelection(); return {str(works).lower()}; }}"
+            )
+            driver.execute_script("document.getElementById('copy').click()")
+            assert until(driver, f"{state}.textContent.includes('{told}')")
+            assert driver.execute_script("return window.copied").strip() == f"copy {translation}"
+        assert driver.execute_script("return String(getSelection())").strip() == translation
+
+        driver.execute_script("document.getElementById('clear').click()")
+        assert until(driver, "document.getElementById('attention').hidden")
+        assert driver.execute_script("return document.getElementById('look').getAttribute('aria-expanded')") == "false"
+
+
 def test_a_model_that_the_page_cannot_read_is_refused_at_once(run: RunDirectory) -> None:
     config = run.load_config(["tokenizer.type=bpe"])
     with pytest.raises(UserError, match=r"export\.web: the page reads unigram models alone"):
         command.run_stage(config, run, web=True)
     with pytest.raises(UserError, match=r"export\.web: the page needs a \.tflite file"):
         command.run_stage(run.load_config(["export.tflite=[]", "export.saved_model=true"]), run, web=True)
+    with pytest.raises(UserError, match=r"export\.web: the page cannot have the pattern '\(\?i\)<br>' of tokenizer\.placeholders"):
+        command.run_stage(run.load_config(["tokenizer.placeholders=['(?i)<br>']"]), run, web=True)

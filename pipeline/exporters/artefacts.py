@@ -7,6 +7,7 @@ Schema of report.json, version 2:
     sentences: {split, count, source_tokens}            that were compared; source_tokens: their median, EOS not counted
     processor, bleu_signature                           what milliseconds and BLEU mean
     model: {bleu}                                       what the artefacts are compared with
+    not_checked: why the loss of BLEU was not checked; null if it was (missing in reports of earlier programs)
     artefacts: {name: {
         path, bytes                 in export/; of a folder: of all its files
         ops: {operator: count}      of a .tflite, loops' bodies too; those of tflite_text/ have two that are not built in
@@ -63,8 +64,6 @@ from pipeline.support.quiet import quiet
 from pipeline.support.run_directory import RunDirectory
 
 _TIMED = 200
-_ENOUGH = 100
-"""Sentences of which resampling says something."""
 
 _SLACK = 1.02, 200_000
 """What the bytes of the weights may be exceeded by: a factor, and bytes for graph and names."""
@@ -121,8 +120,8 @@ def export_artefacts(config: Config, run: RunDirectory, folder: Path) -> dict[st
             if kept_in == "float32":
                 demand_equal("saved_model", sentences, expected, found)
             artefacts["saved_model"] |= compared(sentences, expected, found)
-        if len(sentences.texts) >= _ENOUGH:
-            demand_quality(artefacts, sentences.bleu(expected.texts), config.export.max_bleu_loss)
+        bleu = sentences.bleu(expected.texts)
+        not_checked = demand_quality(artefacts, bleu, config.export.max_bleu_loss, len(sentences.texts))
 
     return {
         "schema_version": SCHEMA_VERSION,
@@ -140,7 +139,8 @@ def export_artefacts(config: Config, run: RunDirectory, folder: Path) -> dict[st
         },
         "processor": _processor(),
         "bleu_signature": bleu_signature(sentences.language),
-        "model": {"bleu": round(sentences.bleu(expected.texts), 4)},
+        "model": {"bleu": round(bleu, 4)},
+        "not_checked": not_checked,
         "artefacts": artefacts,
         "seconds": round(time.monotonic() - begun, 2),
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 import tarfile
@@ -11,6 +12,9 @@ from pathlib import Path
 from pipeline.data.sources.wheels import wheel_cache
 from pipeline.runtime.errors import UserError
 from pipeline.support.console import say
+
+_PREFIX = re.compile(r"npm (?:ERR!|error) ?(?:notarget |network )?")
+_NO_REASON = re.compile(r"(?:code|errno|syscall|path|dest) |A complete log of this run|npm (?:warn|WARN|notice)")
 
 
 def fetch_package(name: str, version: str) -> Path:
@@ -29,13 +33,18 @@ def fetch_package(name: str, version: str) -> Path:
     folder.parent.mkdir(parents=True, exist_ok=True)
     # Unpacked beside its final place and renamed: a kill leaves no half a package under its name.
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".fetch-") as temporary:
-        command = [program, "pack", "--silent", "--pack-destination", temporary, f"{name}@{version}"]
+        command = [program, "pack", "--loglevel=error", "--pack-destination", temporary, f"{name}@{version}"]
         done = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)
         archives = list(Path(temporary).glob("*.tgz"))
         if done.returncode or not archives:
-            last = done.stderr.strip().splitlines()[-1:] or ["npm gave no reason"]
-            raise UserError(f"export.web: {name} {version} could not be fetched from the npm registry: {last[0]}")
+            raise UserError(f"export.web: {name} {version} could not be fetched from the npm registry: {_reason(done.stderr)}")
         with tarfile.open(archives[0]) as archive:
             archive.extractall(temporary, filter="data")
         (Path(temporary) / "package").replace(folder)
     return folder
+
+
+def _reason(said: str) -> str:
+    """The line of npm's that says why it failed; around it are codes, advice and the name of a log."""
+    lines = [_PREFIX.sub("", line).strip() for line in said.splitlines()]
+    return next((line for line in lines if line and not _NO_REASON.match(line)), "npm gave no reason")

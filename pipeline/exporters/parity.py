@@ -16,6 +16,9 @@ from pipeline.scoring.metrics import bleu_against, corpus_bleu
 
 _SIGNIFICANT = 0.05
 
+ENOUGH = 100
+"""Sentences of which resampling says something; of fewer, too many a difference seems to be no chance."""
+
 
 @dataclass(frozen=True)
 class Sentences:
@@ -138,8 +141,29 @@ def compared(sentences: Sentences, expected: Answers, found: Answers) -> dict[st
     }
 
 
-def demand_quality(artefacts: dict[str, dict[str, Any]], bleu: float, most: float) -> None:
-    """Makes sure that no artefact has lost more BLEU than it may; a loss that may be chance is none."""
+def demand_quality(artefacts: dict[str, dict[str, Any]], bleu: float, most: float, sentences: int) -> str | None:
+    """Makes sure that no artefact has lost more BLEU than it may; a loss that may be chance is none.
+
+    Args:
+        artefacts: name -> its part of the report.
+        bleu: the model's.
+        most: `export.max_bleu_loss`.
+        sentences: how many were translated.
+
+    Returns:
+        Why this could not be checked, where it could not: a line for the reader; None if it was, or if nothing can be lost because all
+        artefacts have float32's ids.
+
+    Raises:
+        UserError: an artefact has lost more.
+    """
+    small = [name for name, artefact in artefacts.items() if artefact["equal"] < sentences or name.endswith(("float16", "int8"))]
+    if small and sentences < ENOUGH:
+        return (
+            f"BLEU of {', '.join(small)} not checked against export.max_bleu_loss ({most:g}): only {sentences} "
+            f"sentence{'s' * (sentences != 1)}, {ENOUGH} are needed to tell a loss from chance. A larger data.test, or "
+            "export.parity_sentences, gives more."
+        )
     for name, artefact in artefacts.items():
         if bleu - artefact["bleu"] > most and artefact["p_value"] < _SIGNIFICANT:
             kind, _, precision = name.partition("/")
@@ -149,3 +173,4 @@ def demand_quality(artefacts: dict[str, dict[str, Any]], bleu: float, most: floa
                 f"(p = {artefact['p_value']:.3f}), "
                 f"but export.max_bleu_loss allows {most:g}. Nothing was exported. {remedy}, or allow more."
             )
+    return None

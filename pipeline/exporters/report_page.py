@@ -18,4 +18,6 @@ def report_page(title: str, report: dict[str, Any]) -> str:
     for artefact in artefacts.values():
         if artefact["measured"]:
             lengths = list(artefact["measured"]["milliseconds"]["1"])
-    return rendered("pipeline.exporters", "report.html.j2", title=title, report={**report, "artefacts": artefacts}, lengths=lengths)
+    return rendered(
+        "pipeline.exporters", "report.html.j2", title=title, report={"not_checked": None, **report, "artefacts": artefacts}, lengths=lengths
+    )

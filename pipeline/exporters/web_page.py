@@ -9,20 +9,24 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import shutil
 from pathlib import Path
 
 from pipeline.configuration import Config
 from pipeline.exporters.npm import fetch_package
+from pipeline.exporters.web.patterns import javascript_pattern
 from pipeline.runtime.errors import UserError
 from pipeline.runtime.translator import DETAILS, SMALLEST_FIRST, read_details
-from pipeline.support.files import write_json
+from pipeline.support.files import sha256, write_json
 
 LITERT = ("@litertjs/core", "2.5.3")
 LITERT_HELPER = ("@litertjs/wasm-utils", "2.5.3")
 
 # With the processor's newer instructions and without; which one fits is found out in the browser.
 _WASM = ("litert_wasm_internal", "litert_wasm_compat_internal")
+
+_VERSION = re.compile(r'const VERSION = "";[^\n]*')
 
 
 def check_page(config: Config) -> None:
@@ -35,6 +39,8 @@ def check_page(config: Config) -> None:
         raise UserError("export.web: the page reads unigram models alone. Set tokenizer.type to unigram, or leave the page out.")
     if not config.export.tflite:
         raise UserError("export.web: the page needs a .tflite file. Name a precision in export.tflite.")
+    for pattern in config.tokenizer.placeholders:
+        javascript_pattern(pattern)
     for package in (LITERT, LITERT_HELPER):
         fetch_package(*package)
 
@@ -49,11 +55,14 @@ def write_page(phone: Path, folder: Path) -> None:
     Raises:
         UserError: see `fetch_package`.
     """
-    shutil.copytree(Path(__file__).parent / "web" / "app", folder)
+    # With the time of now: browsers ask again for what is new, and trust for days what is old.
+    shutil.copytree(Path(__file__).parent / "web" / "app", folder, copy_function=shutil.copyfile)
     _add_runtime(folder / "litert")
     details = read_details(phone)
     precision = next(name for name in SMALLEST_FIRST if name in details["files"])
     details["files"] = {precision: details["files"][precision]}
+    # In JavaScript's spelling: the page's own copy of translator.json differs in this, and in that it names one file.
+    details["slots"]["patterns"] = [javascript_pattern(pattern) for pattern in details["slots"]["patterns"]]
     (folder / "model").mkdir()
     for file in {details["files"][precision]["file"], details["source_subwords"]["file"], details["target_subwords"]["file"]}:
         shutil.copyfile(phone / file, folder / "model" / file)
@@ -92,12 +101,14 @@ def _add_runtime(folder: Path) -> None:
 
 
 def _list_files(folder: Path) -> None:
-    """files.json: what the page needs without a network, and a hash of it all; of the runtimes the browser keeps the one it uses."""
-    digest = hashlib.sha256()
-    files = []
-    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
-        name = path.relative_to(folder).as_posix()
-        digest.update(json.dumps([name, hashlib.sha256(path.read_bytes()).hexdigest()]).encode())
-        if not name.startswith("litert/wasm/") and name != "sw.js":
-            files.append(name)
-    write_json(folder / "files.json", {"version": digest.hexdigest()[:16], "files": files})
+    """Writes what makes the page work without a network, and an export differ from the one before.
+
+    files.json: {version, files: {name: sha256}}, all that is kept in the browser; of the runtimes it keeps the one that it uses, which
+    the page adds. The version, a hash of all files, stands in sw.js as well: a browser looks whether this file has other bytes.
+    """
+    hashes = {path.relative_to(folder).as_posix(): sha256(path) for path in sorted(folder.rglob("*")) if path.is_file()}
+    version = hashlib.sha256(json.dumps(hashes).encode()).hexdigest()[:16]
+    files = {name: digest for name, digest in hashes.items() if not name.startswith("litert/wasm/") and name != "sw.js"}
+    write_json(folder / "files.json", {"version": version, "files": files})
+    worker = (folder / "sw.js").read_text(encoding="utf-8")
+    (folder / "sw.js").write_text(_VERSION.sub(f'const VERSION = "{version}";', worker, count=1), encoding="utf-8")

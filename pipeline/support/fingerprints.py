@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import functools
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Set
 from pathlib import Path
 
 import pipeline
@@ -19,7 +19,8 @@ PACKAGE = Path(pipeline.__file__).parent
 def code_fingerprint(module: str, left_out: Iterable[str] = ()) -> str:
     """Hash of the code of `module` ("pipeline.train") and of all that it imports from this package, wherever in the file it does.
 
-    Comments, docstrings and layout do not count: only what runs.
+    Of Python, comments, docstrings and layout do not count: only what runs. Other files of a package (templates, the page, sources for
+    apps) count byte for byte where a module that counts has their name, or that of their folder, as a string.
 
     Args:
         module: dotted name of the module to begin with.
@@ -38,6 +39,9 @@ def code_fingerprint(module: str, left_out: Iterable[str] = ()) -> str:
     digest = hashlib.sha256(pipeline.__version__.encode())
     for name in sorted(seen):
         digest.update(f"\n{name} {_code(seen[name], seen[name].stat().st_mtime_ns)}".encode())
+    named = {text for path in seen.values() for text in _strings(path, path.stat().st_mtime_ns)}
+    for path in sorted(path for folder in {path.parent for path in seen.values()} for path in _other_files(folder, named)):
+        digest.update(f"\n{path.relative_to(PACKAGE).as_posix()} {sha256(path)}".encode())
     return digest.hexdigest()
 
 
@@ -81,6 +85,25 @@ def _file_of(module: str) -> Path | None:
         return None
     path = PACKAGE.joinpath(*rest)
     return next((file for file in (path.with_suffix(".py") if rest else path, path / "__init__.py") if file.is_file()), None)
+
+
+def _other_files(package: Path, named: Set[str]) -> Iterator[Path]:
+    """The files of a package that are not Python's and are `named`, or lie in a folder that is and has no Python in it."""
+    for path in package.iterdir():
+        if path.name not in named:
+            continue
+        if path.is_dir() and not any(path.glob("*.py")):
+            # Hidden ones are of editors and systems.
+            yield from (file for file in path.rglob("*") if file.is_file() and not file.name.startswith("."))
+        elif path.is_file() and path.suffix != ".py":
+            yield path
+
+
+@functools.cache
+def _strings(path: Path, _changed: int) -> frozenset[str]:
+    """All strings of a file's code; `_changed` as for `_code`."""
+    nodes = ast.walk(ast.parse(path.read_text(encoding="utf-8"), str(path)))
+    return frozenset(node.value for node in nodes if isinstance(node, ast.Constant) and isinstance(node.value, str))
 
 
 @functools.cache

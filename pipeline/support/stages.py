@@ -20,7 +20,7 @@ from pipeline.runtime.errors import UserError
 from pipeline.support.console import add_config_arguments, config_and_run, guarded, say
 from pipeline.support.files import read_json, write_json
 from pipeline.support.fingerprints import code_fingerprint, input_files, result_fingerprint
-from pipeline.support.run_directory import RunDirectory
+from pipeline.support.run_directory import SPLITS, RunDirectory
 
 SCHEMA_VERSION = 1
 
@@ -121,7 +121,8 @@ STAGES = {
             "evaluate",
             keys=(*TRANSLATING, "evaluation"),
             needs=("prepare", "tokenize", "train"),
-            files=("evaluation.json", "hypotheses/**/*"),
+            # Pages of comparisons lie there, too, and are no result of the stage.
+            files=("evaluation.json", *(f"hypotheses/{split}.{ending}" for split in SPLITS for ending in ("tsv", "html"))),
         ),
         Stage(
             "export",

@@ -1,7 +1,10 @@
 // The page: what is typed is translated as it is typed, by the .tflite file, in this browser; nothing is sent anywhere.
 
 import { Tensor, loadAndCompile, loadLiteRt } from "./litert/core.js";
-import { Translator } from "./translator.js";
+import { copied } from "./clipboard.js";
+import { heatMap } from "./heat-map.js";
+import { followUpdates, keep } from "./offline.js";
+import { Translator, breathe } from "./translator.js";
 
 const WAIT = 120; // milliseconds without a key until a translation begins
 
@@ -60,39 +63,34 @@ async function load() {
   return { translator: new Translator(details, source, other ?? source, search, attend), precision, size: content.length };
 }
 
+const tag = (code) => code.replaceAll("_", "-"); // "pt_BR" is "pt-BR" to browsers
+
 function name(code) {
   try {
-    return new Intl.DisplayNames(undefined, { type: "language" }).of(code.replace("_", "-")) ?? code;
+    return new Intl.DisplayNames(undefined, { type: "language" }).of(tag(code)) ?? code;
   } catch {
     return code;
   }
 }
 
-function heatMap({ sources, targets, weights }) {
-  const shown = (piece) => piece.replace(/^▁/, "") || "␣";
-  const table = document.createElement("table");
-  const head = table.createTHead().insertRow();
-  head.append(document.createElement("th"));
-  for (const piece of sources) {
-    const cell = document.createElement("th");
-    const text = document.createElement("span");
-    text.textContent = shown(piece);
-    cell.append(text);
-    head.append(cell);
-  }
-  const body = table.createTBody();
-  targets.forEach((piece, row) => {
-    const line = body.insertRow();
-    const cell = document.createElement("th");
-    cell.textContent = shown(piece);
-    line.append(cell);
-    weights[row].forEach((weight, column) => {
-      const one = line.insertCell();
-      one.style.setProperty("--weight", weight.toFixed(3));
-      one.title = `${shown(piece)} looks at ${shown(sources[column])}: ${weight.toFixed(2)}`;
-    });
-  });
-  return table;
+let typed = false; // since the page was opened, perhaps before it was ready
+element("source").addEventListener("input", () => { typed = true; });
+let ready = "Ready"; // what the page says while all is well
+
+function say(message, isError = false) {
+  if (state.textContent !== message) state.textContent = message;
+  state.className = isError ? "error" : "";
+}
+
+function failed(error) {
+  const message = error.message ?? String(error);
+  say(message, true);
+  window.pocketnmt = { ...window.pocketnmt, error: message };
+}
+
+function succeeded() {
+  say(ready);
+  if (window.pocketnmt) delete window.pocketnmt.error;
 }
 
 async function main() {
@@ -101,12 +99,11 @@ async function main() {
   const { details } = translator;
   element("from").textContent = name(details.source_language);
   element("into").textContent = name(details.target_language);
-  element("source").lang = details.source_language;
-  element("target").lang = details.target_language;
+  element("source").lang = tag(details.source_language);
+  element("target").lang = tag(details.target_language);
   document.title = `${name(details.source_language)} → ${name(details.target_language)}`;
   element("about").textContent =
     `${precision}, ${(size / 1e6).toFixed(1)} MB, beam ${details.search.beam_size}. Runs in this browser alone: what you type stays here.`;
-  state.textContent = "Ready";
 
   let latest = null; // the last translation
   let wanted = null; // text that waits for its turn; only the last one counts
@@ -115,71 +112,90 @@ async function main() {
     wanted = text;
     if (busy) return;
     busy = true;
-    try {
-      while (wanted !== null) {
-        const now = wanted;
-        wanted = null;
-        const start = performance.now();
-        latest = await translator.translate(now);
-        const milliseconds = performance.now() - start;
-        element("target").textContent = latest.text;
-        element("time").textContent = latest.text ? `${milliseconds.toFixed(0)} ms` : "";
-        element("copy").disabled = !latest.text;
-        element("look").disabled = !latest.text || !translator.attend;
-        await showAttention();
-      }
-    } finally {
-      busy = false;
+    while (wanted !== null) {
+      const now = wanted;
+      wanted = null;
+      await translated(now).catch(failed);
     }
+    busy = false;
+  }
+
+  async function translated(text) {
+    const start = performance.now();
+    const found = await translator.translate(text, () => wanted !== null);
+    if (!found) return;
+    latest = found;
+    const milliseconds = performance.now() - start;
+    element("target").textContent = latest.text;
+    element("time").textContent = latest.text ? `${milliseconds.toFixed(0)} ms` : "";
+    element("copy").disabled = !latest.text;
+    element("look").disabled = !latest.text || !translator.attend;
+    if (!latest.text) look(false);
+    await showAttention();
+    succeeded();
+  }
+
+  function look(open) {
+    element("maps").replaceChildren();
+    element("attention").hidden = !open;
+    element("look").setAttribute("aria-expanded", String(open));
   }
 
   async function showAttention() {
-    const place = element("attention");
-    if (place.hidden || !latest || !translator.attend) return;
+    const translation = latest;
+    const outdated = () => element("attention").hidden || latest !== translation || wanted !== null;
+    if (!translation || !translator.attend) return;
     const tables = [];
-    for (const sentence of latest.sentences) if (sentence.found.length) tables.push(heatMap(await translator.attention(sentence)));
-    const caption = document.createElement("p");
-    caption.textContent = "What each piece of the translation (rows) looked at in the source (columns):";
-    place.replaceChildren(caption, ...tables);
+    for (const sentence of translation.sentences) {
+      if (outdated()) return;
+      if (sentence.found.length) tables.push(heatMap(await translator.attention(sentence)));
+      await breathe();
+    }
+    if (outdated()) return;
+    element("maps").replaceChildren(...tables);
+    element("cell").textContent = "";
   }
 
   let timer;
   element("source").addEventListener("input", ({ target }) => {
     clearTimeout(timer);
-    timer = setTimeout(() => show(target.value).catch(failed), WAIT);
+    timer = setTimeout(() => show(target.value), WAIT);
   });
   element("clear").addEventListener("click", () => {
+    clearTimeout(timer);
     element("source").value = "";
     element("source").focus();
-    show("").catch(failed);
+    show("");
   });
-  element("copy").addEventListener("click", () => navigator.clipboard.writeText(latest.text));
+  element("copy").addEventListener("click", async () => {
+    if (await copied(element("target"))) say("Copied");
+    else say("This browser does not let the page copy: the translation is selected, copy it by hand", true);
+  });
   element("look").addEventListener("click", () => {
-    const place = element("attention");
-    place.hidden = !place.hidden;
-    element("look").setAttribute("aria-expanded", String(!place.hidden));
+    look(element("attention").hidden);
     showAttention().catch(failed);
   });
-  if (element("source").value) await show(element("source").value);
+  // What a mouse shows of a cell by itself, for fingers.
+  element("maps").addEventListener("click", ({ target }) => {
+    element("cell").textContent = target.closest("td[title]")?.title ?? "";
+  });
+  say(ready);
   window.pocketnmt = { translator, loaded: performance.now() - begun };
+  if (element("source").value) await show(element("source").value);
 }
 
-function failed(error) {
-  state.textContent = error.message ?? String(error);
-  state.className = "error";
-  window.pocketnmt = { error: state.textContent };
+// Stores the page for later. The translator works without: a failure is told, and is no error.
+async function store() {
+  try {
+    if (!(await keep())) return;
+    ready = "Ready, also without a network";
+    document.body.dataset.offline = "ready";
+  } catch (error) {
+    ready = `Ready, but only with a network: the page could not be stored (${error.message})`;
+    document.body.dataset.offline = "failed";
+  }
+  if (!window.pocketnmt.error) say(ready);
 }
 
-// Keeps the page for later: the service worker does it for its files, and the page for the runtime that it has loaded.
-async function keep() {
-  if (!("serviceWorker" in navigator)) return;
-  await navigator.serviceWorker.register("sw.js");
-  const { scope } = await navigator.serviceWorker.ready;
-  const { version } = await (await fetch("files.json")).json();
-  const used = performance.getEntriesByType("resource").map((entry) => entry.name).filter((url) => url.includes("/litert/wasm/"));
-  await (await caches.open(`pocketnmt ${scope} ${version}`)).addAll(new Set(used));
-  state.textContent = "Ready, also without a network";
-  document.body.dataset.offline = "ready";
-}
-
-main().then(keep).catch(failed);
+// Also where this version fails: a newer one may not.
+followUpdates(() => !typed, main().then(store, failed)).catch(() => {});

@@ -5,12 +5,14 @@ const FIRST = 0xe000;
 const LOST = "\ufffd";
 
 export class Slots {
-  // `patterns`: regular expressions, each a kind; `number`: slots of each; `known`: a set of the characters that have pieces.
-  constructor({ patterns, number }, known) {
+  // `patterns`: regular expressions as JavaScript has them (pipeline/exporters/web/patterns.py), each a kind; `number`: slots of each;
+  // `unknown`: "copy" puts slots for unknown characters, "mark" leaves them to SentencePiece; `known`: a set of the characters that have
+  // pieces.
+  constructor({ patterns, number, unknown = "copy" }, known) {
     this.number = number;
-    this.patterns = patterns.map((pattern) => new RegExp(pattern, "g"));
+    this.patterns = patterns.map((pattern) => new RegExp(pattern, "gu"));
     this.size = number ? (patterns.length + 1) * number : 0;
-    this.known = new Set([...known].filter((character) => !this.isSlot(character)));
+    this.known = unknown === "mark" ? null : new Set([...known].filter((character) => !this.isSlot(character)));
   }
 
   isSlot(character) {
@@ -68,13 +70,13 @@ export class Slots {
     return spans;
   }
 
-  // Text without pieces: its words in a row are one.
+  // Text without pieces, its words in a row as one; where all is known, only what looks like a slot.
   foreign(text, start, end) {
     const spans = [];
     let position = start;
     for (const character of text.slice(start, end)) {
       const next = position + character.length;
-      if (!/\s/.test(character) && !this.known.has(character)) {
+      if (this.known ? !/[\t-\r ]/.test(character) && !this.known.has(character) : this.isSlot(character)) {
         const last = spans.at(-1);
         if (last && /^ *$/.test(text.slice(last[1], position))) last[1] = next;
         else spans.push([position, next, this.patterns.length]);

@@ -6,6 +6,10 @@ import { Slots } from "./slots.js";
 import { clean, joinTranslations, splitText } from "./text.js";
 
 const SCHEMA_VERSION = 2;
+const REMEMBERED = 1000; // segments of which the translations are kept
+
+// Lets the browser draw and take keys before what follows.
+export const breathe = () => new Promise((resolve) => { setTimeout(resolve); });
 
 export class Translator {
   // details: translator.json; source, target: bytes of the SentencePiece models (the same where the model is joint);
@@ -21,15 +25,33 @@ export class Translator {
     this.limit = details.max_source_tokens;
     this.search = search;
     this.attend = attend;
+    this.translated = new Map(); // segment -> what `translateSentence` gave for it
   }
 
-  // {text, sentences: [{source, ids, found, text, kept}]} of a text of any length.
-  async translate(text) {
+  // {text, sentences: [{source, ids, found, text, kept}]} of a text of any length; null where `outdated` said so between two segments.
+  // An interpreter keeps the browser busy while it searches: between segments others have their turn.
+  async translate(text, outdated = () => false) {
     const cleaned = clean(text, this.details.cleaning);
     const segments = splitText(cleaned, this.limit, (part) => this.count(part), this.slots.patterns);
     const sentences = [];
-    for (const segment of segments) sentences.push(await this.translateSentence(segment.replace(/[ \n]+/g, " ").trim()));
+    for (const segment of segments) {
+      const source = segment.replace(/[ \n]+/g, " ").trim();
+      if (!this.translated.has(source)) {
+        await breathe();
+        if (outdated()) return null;
+      }
+      sentences.push(await this.remembered(source));
+    }
     return { text: joinTranslations(segments, sentences.map((sentence) => sentence.text)), sentences };
+  }
+
+  // The translation of a segment; who types at the end of a text does not have its beginning translated anew.
+  async remembered(source) {
+    const found = this.translated.get(source) ?? (await this.translateSentence(source));
+    this.translated.delete(source);
+    this.translated.set(source, found); // the latest is the last
+    if (this.translated.size > REMEMBERED) this.translated.delete(this.translated.keys().next().value);
+    return found;
   }
 
   async translateSentence(source) {
