@@ -38,7 +38,7 @@ def run_stage(config: Config, run: RunDirectory, fresh: bool = False) -> None:
     from pipeline.data.subwords import Tokenizer
     from pipeline.training.checkpoints import Checkpoints
     from pipeline.training.corpus import TrainingCorpus
-    from pipeline.training.diversification import training_table
+    from pipeline.training.diversification import begin_with_helper, training_table
     from pipeline.training.setup import make_validator, new_model
     from pipeline.training.trainer import Trainer
 
@@ -64,6 +64,8 @@ def run_stage(config: Config, run: RunDirectory, fresh: bool = False) -> None:
         say(line)
 
     model = new_model(config, tokenizer.source.size, tokenizer.target.size)
+    if config.training.diversify is not None and config.training.diversify.begin_with_helper:
+        begin_with_helper(model, run, config, tokenizer)
     validator = make_validator(model, tokenizer, validation, config)
     trainer = Trainer(model, corpus, validator, checkpoints, tokenizer, config, run)
     begin(trainer, model, config, run, fresh)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from pathlib import Path
 
 import pytest
@@ -104,3 +105,22 @@ def test_without_it_the_training_split_is_what_it_was(toy: Path, tmp_path: Path)
     with pytest.raises(UserError, match="the run has no prepared data"):
         training_table(folder, load_config(toy, ASKED))
     assert len(training_table(folder, config)) == len(load_split(folder, "train"))
+
+
+def test_the_last_training_can_begin_with_what_the_helper_has_learnt(toy: Path, tmp_path: Path) -> None:
+    """At a learning rate of next to nothing it is still the helper at the end; the average of its weights, too."""
+    from pipeline import prepare, tokenize
+
+    begins = "training.diversify={minutes: null, epochs: 2, beam_size: 2, begin_with_helper: true}"
+    options = arguments(toy, begins, "training.average=0.9")
+    assert prepare.main(options) == tokenize.main(options) == diversify.main(options) == 0
+    # Set after the helpers are trained; with the other settings they are taken as they are.
+    config = load_config(toy, [*ASKED, begins, "training.average=0.9", "training.learning_rate=1.0e-12"])
+    folder = RunDirectory.of(config, tmp_path / "artifacts")
+    train.run_stage(config, folder)
+    assert perplexity_of_best(folder) == pytest.approx(perplexity_of_best(RunDirectory(folder.diversification / "forward")), rel=1e-3)
+
+
+def perplexity_of_best(folder: RunDirectory) -> float:
+    with (folder.root / "history.csv").open() as file:
+        return [float(row["perplexity"]) for row in csv.DictReader(file) if row["best"] == "1"][-1]

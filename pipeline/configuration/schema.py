@@ -23,6 +23,10 @@ class Diversify(Section):
     epochs: PositiveInt = Field(10, description="Passes over the training split, of each of the two, where `minutes` is null.")
     dropout: Fraction | None = Field(None, description="Of the helpers, which train less long; null = as model.dropout.")
     beam_size: PositiveInt = Field(4, description="Of the search for their translations.")
+    begin_with_helper: bool = Field(
+        False,
+        description="The last training begins with the weights of the helper that translates as this model will, not with random ones.",
+    )
 
 
 class Training(Section):

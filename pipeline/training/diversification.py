@@ -13,17 +13,20 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pyarrow as pa
 
 from pipeline.configuration import Config
 from pipeline.data.progress import Progress
-from pipeline.data.subwords import DETAILS
+from pipeline.data.subwords import DETAILS, Tokenizer
 from pipeline.data.tables import SCHEMA, TableWriter, load_split, load_table
 from pipeline.support.files import read_json, remove, replacing, write_json
 from pipeline.support.run_directory import RunDirectory
 
 if TYPE_CHECKING:
     from datasets import Dataset
+
+    from pipeline.model.seq2seq import Seq2Seq
 
 FORWARD, BACKWARD = "forward", "backward"
 HELPERS = (FORWARD, BACKWARD)
@@ -144,3 +147,18 @@ def training_table(run: RunDirectory, config: Config) -> Dataset:
     if config.training.diversify is None:
         return train
     return concatenate_datasets([train, load_table(run.diversification / "train")])
+
+
+def begin_with_helper(model: Seq2Seq, run: RunDirectory, config: Config, tokenizer: Tokenizer) -> None:
+    """Gives a new model, and the average of its weights, what the helper that translates as it will has learnt.
+
+    Raises:
+        UserError: the helper is not trained, or its weights do not fit.
+    """
+    from pipeline.decoding.weights import load_model
+
+    helper = load_model(RunDirectory(run.diversification / FORWARD), config_of(config, FORWARD), tokenizer)
+    for weight, learnt in zip(model.trainable_variables, helper.trainable_variables, strict=True):
+        weight.assign(learnt)
+    for average, weight in zip(model.optimizer.averages, model.trainable_variables, strict=False):
+        average.assign(np.asarray(weight))
