@@ -14,6 +14,7 @@ from pipeline.support.run_directory import RunDirectory
 from pipeline.support.stages import stage_main
 
 if TYPE_CHECKING:
+    from pipeline.data.subwords import Tokenizer
     from pipeline.model.seq2seq import Seq2Seq
     from pipeline.training.trainer import Trainer
 
@@ -38,7 +39,7 @@ def run_stage(config: Config, run: RunDirectory, fresh: bool = False) -> None:
     from pipeline.data.subwords import Tokenizer
     from pipeline.training.checkpoints import Checkpoints
     from pipeline.training.corpus import TrainingCorpus
-    from pipeline.training.diversification import begin_with_helper, training_table
+    from pipeline.training.diversification import training_table
     from pipeline.training.setup import make_validator, new_model
     from pipeline.training.trainer import Trainer
 
@@ -64,23 +65,25 @@ def run_stage(config: Config, run: RunDirectory, fresh: bool = False) -> None:
         say(line)
 
     model = new_model(config, tokenizer.source.size, tokenizer.target.size)
-    if config.training.diversify is not None and config.training.diversify.begin_with_helper:
-        begin_with_helper(model, run, config, tokenizer)
     validator = make_validator(model, tokenizer, validation, config)
     trainer = Trainer(model, corpus, validator, checkpoints, tokenizer, config, run)
-    begin(trainer, model, config, run, fresh)
+    begin(trainer, model, tokenizer, config, run, fresh)
     trainer.train()
     finish(trainer, run)
 
 
-def begin(trainer: Trainer, model: Seq2Seq, config: Config, run: RunDirectory, fresh: bool) -> None:
+def begin(trainer: Trainer, model: Seq2Seq, tokenizer: Tokenizer, config: Config, run: RunDirectory, fresh: bool) -> None:
     """Says what will be trained, tries the largest batch, and goes to the last checkpoint, or makes room for a new training."""
+    from pipeline.training.diversification import begin_with_helper
+
     say(f"{model.count_params():,} parameters, matrix products in {model.precision}")
     seconds = trainer.probe()
     say(f"the largest batch fits ({seconds:.1f} s, compiling included)")
     if not fresh and trainer.resume():
         say(f"going on from update {trainer.progress.update:,} of {trainer.progress.total:,}")
         return
+    if config.training.diversify is not None and config.training.diversify.begin_with_helper:
+        begin_with_helper(model, run, config, tokenizer)
     trainer.begin()
     say(f"{trainer.progress.total:,} updates")
     if run.checkpoints.exists():

@@ -214,15 +214,13 @@ def _open_input(path: Path | None) -> Iterator[BinaryIO]:
             stdin = open(sys.stdin.fileno(), "rb", closefd=False)  # noqa: SIM115
         yield stdin
         return
+    regular = path.is_file()
     try:
         # Of a pipe neither: closing it would wait until the thread that reads it has got its next line.
-        file = path.open("rb") if path.is_file() else open(os.open(path, os.O_RDONLY), "rb", closefd=False)  # noqa: SIM115
+        file = path.open("rb") if regular else open(os.open(path, os.O_RDONLY), "rb", closefd=False)  # noqa: SIM115
     except OSError as error:
         raise UserError(f"{path}: cannot be read: {error.strerror}. Expected a text file, one sentence a line.") from None
-    if path.is_file():
-        with file:
-            yield file
-    else:
+    with file if regular else contextlib.nullcontext():
         yield file
 
 

@@ -164,12 +164,11 @@ class BeamSearch:
 
     def _allowed(self, at: Position, logits: Tensor, memories: tuple[Tensor, ...]) -> Tensor:
         """The logits [B, K, V], very low where a rule forbids a token."""
-        allowed = logits
-        for rule, memory in zip(self.rules, memories, strict=True):
-            allowed = allowed + rule.veto(at, memory)
-        for rule, memory in zip(self.rules, memories, strict=True):
+        vetoes = [rule.veto(at, memory) for rule, memory in zip(self.rules, memories, strict=True)]
+        allowed = sum(vetoes, start=logits)
+        for rule, veto in zip(self.rules, vetoes, strict=True):
             if (decides := rule.decides(at)) is not None:
-                allowed = ops.where(decides, logits + rule.veto(at, memory), allowed)
+                allowed = ops.where(decides, logits + veto, allowed)
         return allowed
 
     def _write(self, beam: Beam, tokens: Tensor, weights: Tensor | None, rows: Tensor) -> tuple[Tensor, ...]:

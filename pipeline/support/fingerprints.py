@@ -7,6 +7,7 @@ import functools
 import hashlib
 from collections.abc import Iterable, Iterator, Set
 from pathlib import Path
+from typing import NamedTuple
 
 import pipeline
 from pipeline.configuration import Config
@@ -35,24 +36,14 @@ def code_fingerprint(module: str, left_out: Iterable[str] = ()) -> str:
         if name in seen or path is None or any(name == room or name.startswith(f"{room}.") for room in rooms):
             continue
         seen[name] = path
-        waiting += imports(path)
+        waiting += _module(path).imports
     digest = hashlib.sha256(pipeline.__version__.encode())
     for name in sorted(seen):
-        digest.update(f"\n{name} {_code(seen[name], seen[name].stat().st_mtime_ns)}".encode())
-    named = {text for path in seen.values() for text in _strings(path, path.stat().st_mtime_ns)}
+        digest.update(f"\n{name} {_module(seen[name]).code}".encode())
+    named = {text for path in seen.values() for text in _module(path).strings}
     for path in sorted(path for folder in {path.parent for path in seen.values()} for path in _other_files(folder, named)):
         digest.update(f"\n{path.relative_to(PACKAGE).as_posix()} {sha256(path)}".encode())
     return digest.hexdigest()
-
-
-def imports(path: Path) -> Iterator[str]:
-    """Every name that a file imports, dotted: modules, and `module.name` for `from module import name`."""
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"), str(path))):
-        if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-            yield node.module
-            yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
 def input_files(config: Config) -> dict[str, list[int] | None]:
@@ -99,18 +90,36 @@ def _other_files(package: Path, named: Set[str]) -> Iterator[Path]:
             yield path
 
 
-@functools.cache
-def _strings(path: Path, _changed: int) -> frozenset[str]:
-    """All strings of a file's code; `_changed` as for `_code`."""
-    nodes = ast.walk(ast.parse(path.read_text(encoding="utf-8"), str(path)))
-    return frozenset(node.value for node in nodes if isinstance(node, ast.Constant) and isinstance(node.value, str))
+class _Module(NamedTuple):
+    """What counts of a Python file: its imports, all its strings, and a hash of its code without docstrings."""
+
+    imports: tuple[str, ...]
+    strings: frozenset[str]
+    code: str
+
+
+def _module(path: Path) -> _Module:
+    return _parsed(path, path.stat().st_mtime_ns)
 
 
 @functools.cache
-def _code(path: Path, _changed: int) -> str:
-    """The code of a file as its syntax tree has it, without docstrings; `_changed` makes the cache notice an edit."""
+def _parsed(path: Path, _changed: int) -> _Module:
+    """A file, parsed once; `_changed` makes the cache notice an edit."""
     tree = ast.parse(path.read_text(encoding="utf-8"), str(path))
-    for node in ast.walk(tree):
+    nodes = list(ast.walk(tree))
+    strings = frozenset(node.value for node in nodes if isinstance(node, ast.Constant) and isinstance(node.value, str))
+    imports = tuple(_imports(nodes))
+    for node in nodes:
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) and ast.get_docstring(node) is not None:
             node.body = node.body[1:]
-    return hashlib.sha256(ast.dump(tree).encode()).hexdigest()
+    return _Module(imports, strings, hashlib.sha256(ast.dump(tree).encode()).hexdigest())
+
+
+def _imports(nodes: Iterable[ast.AST]) -> Iterator[str]:
+    """Every name that a file imports, dotted: modules, and `module.name` for `from module import name`."""
+    for node in nodes:
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            yield node.module
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)

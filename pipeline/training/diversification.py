@@ -13,7 +13,6 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import pyarrow as pa
 
 from pipeline.configuration import Config
@@ -160,5 +159,4 @@ def begin_with_helper(model: Seq2Seq, run: RunDirectory, config: Config, tokeniz
     helper = load_model(RunDirectory(run.diversification / FORWARD), config_of(config, FORWARD), tokenizer)
     for weight, learnt in zip(model.trainable_variables, helper.trainable_variables, strict=True):
         weight.assign(learnt)
-    for average, weight in zip(model.optimizer.averages, model.trainable_variables, strict=False):
-        average.assign(np.asarray(weight))
+    model.optimizer.begin_averages(model.trainable_variables)

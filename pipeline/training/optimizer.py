@@ -66,13 +66,17 @@ class FusedAdam(keras.optimizers.Adam):
         self.gradient_norm = self.add_variable((), name="gradient_norm")
         self.skipped = self.add_variable((), dtype="int32", name="skipped")
         self.averages = self.add_optimizer_variables(variables, "average") if self._average else []
-        for average, weight in zip(self.averages, variables, strict=False):
-            average.assign(np.asarray(weight))  # a copy: JAX would give the average the weight's own memory
+        self.begin_averages(variables)
         if self.accumulate > 1:
             self.batch_tokens = self.add_variable((), initializer="ones", name="batch_tokens")
             self._sums = self.add_optimizer_variables(variables, "sum")
             self._summed_tokens = self.add_variable((), name="summed_tokens")
             self._summed_batches = self.add_variable((), dtype="int32", name="summed_batches")
+
+    def begin_averages(self, variables: list[keras.Variable]) -> None:
+        """The averages, where there are any, are the weights as they are now; to be called where these were set from outside."""
+        for average, weight in zip(self.averages, variables, strict=False):
+            average.assign(np.asarray(weight))  # a copy: JAX would give the average the weight's own memory
 
     def apply(self, grads: list[Tensor], trainable_variables: list[keras.Variable] | None = None) -> None:
         """Takes the gradients of a batch; with the last batch of an update, updates the weights."""
