@@ -6,13 +6,18 @@ more than they compute; two cores at two independent ones do not.
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import TypeVar
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
+
+# Where Linux says how much of its machine a container may use.
+CONTROL_GROUPS = Path("/sys/fs/cgroup")
 
 _WAYS = 2
 
@@ -58,5 +63,18 @@ def side_by_side(function: Callable[[Item], Result], items: Sequence[Item]) -> I
 
 
 def cores() -> int:
-    """Those that are ours: `cpu_count` counts others too, in a container or under taskset."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    """Those that are ours: `cpu_count` counts others too, under taskset or in a container that may use a share of a machine only."""
+    ours = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, math.ceil(min(ours, _quota())))
+
+
+def _quota() -> float:
+    """Cores' worth of time that control groups allow (what `docker run --cpus` sets); infinite without a limit."""
+    for files in (("cpu.max",), ("cpu/cpu.cfs_quota_us", "cpu/cpu.cfs_period_us")):  # version 2, version 1
+        try:
+            quota, period = " ".join((CONTROL_GROUPS / file).read_text() for file in files).split()
+        except (OSError, ValueError):
+            continue
+        if quota.isdecimal() and int(quota) and int(period):
+            return int(quota) / int(period)
+    return math.inf
