@@ -23,6 +23,9 @@ LITERT = ["decoding.engine=litert", "decoding.beam_size=3"]
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> RunDirectory:
     run, config = random_run(tmp_path_factory.mktemp("runs") / "toy", SETTINGS["shared"], saved_model=False, tflite=["float32", "int8"])
+    # Scores that are more than a log probability and a length.
+    config = config.model_copy(update={"decoding": config.decoding.model_copy(update={"coverage_penalty": 0.1})})
+    run.store_config(config)
     export_command.run_stage(config, run)
     return run
 
@@ -65,7 +68,7 @@ def test_the_command_takes_it(run: RunDirectory, tmp_path: Path, capfdbinary: py
         (["decoding.beam_size=4"], r"search with beam_size 3 instead of 4\. Export again"),
         (["decoding.length_penalty=0.5", "decoding.keep_placeholders=false"], "length_penalty 1.0 instead of 0.5, slots 48 instead of 0"),
         (["decoding.unknown=mark"], "unknown copy instead of mark"),
-        (["decoding.coverage_penalty=0.2"], "does not tell confidence and coverage_penalty apart"),
+        (["decoding.coverage_penalty=0.2"], r"coverage_penalty 0\.1 instead of 0\.2"),
         (["decoding.precision=float16"], "has no float16; it has: float32, int8"),
         (["decoding.best=2"], "gives the likeliest translation alone"),
         (["decoding.sampling={temperature: 2.0}"], "gives the likeliest translation alone"),

@@ -474,14 +474,14 @@ def test_float32_is_checked_even_if_it_is_not_kept(quick: tuple[RunDirectory, Co
 
 @pytest.mark.usefixtures("clean_export")
 def test_other_ids_fail_the_export(quick: tuple[RunDirectory, Config], monkeypatch: pytest.MonkeyPatch) -> None:
-    from pipeline.runtime.translator import PhoneTranslator
+    from pipeline.runtime.translator import Found, PhoneTranslator
 
     run, config = quick
     honest = PhoneTranslator.translate_ids
 
-    def differs_in_long_ones(self: Any, source_ids: list[int]) -> tuple[list[int], float, bool]:
-        ids, *rest = honest(self, source_ids)
-        return ([*ids, 7] if len(source_ids) > 1 else ids, *rest)
+    def differs_in_long_ones(self: Any, source_ids: list[int]) -> Found:
+        found = honest(self, source_ids)
+        return found._replace(ids=[*found.ids, 7]) if len(source_ids) > 1 else found
 
     monkeypatch.setattr(PhoneTranslator, "translate_ids", differs_in_long_ones)
     with pytest.raises(

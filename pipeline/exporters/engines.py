@@ -43,8 +43,6 @@ def load_translator(run: RunDirectory, config: Config, *others: RunDirectory, gl
             f"{run.export}: was made from other weights than the run's. Export again: python -m pipeline.export --run {run.root}"
         )
     engine = LiteRTEngine(run.tflite, config.decoding.precision)
-    if config.decoding.coverage_penalty:
-        raise UserError("decoding.engine: a .tflite file's score does not tell confidence and coverage_penalty apart; set it to keras.")
     wanted = config.decoding.model_dump(include=set(engine.search)) | {"best": 1}
     wanted["slots"] = tokenizer.slots.size if config.decoding.keep_placeholders else 0
     wanted["unknown"] = config.decoding.unknown
@@ -106,10 +104,9 @@ class LiteRTEngine:
             source_ids, kept = phone.encode(sentence)
             if not source_ids:
                 return NOTHING
-            ids, score, complete = phone.translate_ids(source_ids[: phone.limit])
-            text = phone.decode(ids, kept)
+            found = phone.translate_ids(source_ids[: phone.limit])
+            text = phone.decode(found.ids, kept)
         finally:
             self._phones.put(phone)
-        tokens = len(ids) + complete
-        log_prob = score * ((5.0 + tokens) / 6.0) ** self.search["length_penalty"]
-        return Translation(text, score, ids, complete, log_prob, tokens, source_tokens=len(source_ids) + 1)
+        tokens = len(found.ids) + found.complete
+        return Translation(text, found.score, found.ids, found.complete, found.log_prob, tokens, source_tokens=len(source_ids) + 1)

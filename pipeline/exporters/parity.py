@@ -89,11 +89,11 @@ def phone_answers(phone: PhoneTranslator, sentences: Sentences) -> Answers:
     for text in sentences.texts:
         source_ids, kept = phone.encode(text)
         start = time.perf_counter()
-        found, score, _ = phone.translate_ids(source_ids)
+        found = phone.translate_ids(source_ids)
         milliseconds.append(1000 * (time.perf_counter() - start))
-        ids.append(found)
-        texts.append(phone.decode(found, kept))
-        scores.append(score)
+        ids.append(found.ids)
+        texts.append(phone.decode(found.ids, kept))
+        scores.append(found.score)
     return Answers(ids, texts, scores, milliseconds)
 
 

@@ -3,7 +3,8 @@
 Signature `translate`:
     source_ids: int32 [1, N] the sentence, EOS (3) after it, then anything; N is the model's limit of tokens and one for EOS
     length: int32 [1] tokens of the sentence, EOS counted, 2 to N
-    -> ids: int32 [1, L] EOS included where there is one, 0 after it; score: float32 [1]
+    -> ids: int32 [1, L] EOS included where there is one, 0 after it; score: float32 [1] what the search chose by;
+       log_prob: float32 [1] logarithm of the translation's probability
 
 Signature `attention`, of models that have one: how a translation came about, to look at:
     source_ids, length: as above
@@ -59,7 +60,7 @@ def traced(model: Seq2Seq, search: Search, max_tokens: int) -> Iterator[Path]:
         def translate(self, source_ids: Tensor, length: Tensor) -> dict[str, Tensor]:
             sentence = tf.ensure_shape(source_ids[:, : length[0]], [1, None])
             found = search_translations(model, sentence, search)
-            return {"ids": found.ids[:, 0], "score": found.scores[:, 0]}
+            return {"ids": found.ids[:, 0], "score": found.scores[:, 0], "log_prob": found.log_probs[:, 0]}
 
         @tf.function(
             input_signature=[

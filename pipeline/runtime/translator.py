@@ -21,7 +21,7 @@ import json
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import sentencepiece
@@ -40,6 +40,22 @@ ATTENTION = "attention"
 SMALLEST_FIRST = ("int8", "float16", "float32")
 
 _RUN_OF_SPACES = re.compile(r"[ \n]+")
+
+
+class Found(NamedTuple):
+    """What the search found.
+
+    Attributes:
+        ids: of the translation, without EOS.
+        score: see `pipeline.decoding.search.Search`.
+        log_prob: logarithm of its probability, EOS counted.
+        complete: it ended by itself.
+    """
+
+    ids: list[int]
+    score: float
+    log_prob: float
+    complete: bool
 
 
 class PhoneTranslator:
@@ -80,6 +96,8 @@ class PhoneTranslator:
             self._search = self._interpreter.get_signature_runner(SIGNATURE)
         except (ValueError, RuntimeError) as error:
             raise UserError(f"{path}: is not a translator that this interpreter can run ({str(error).splitlines()[0]}).") from None
+        if missing := {"ids", "score", "log_prob"} - set(self._search.get_output_details()):
+            raise UserError(f"{path}: was exported by an older version; it does not give {', '.join(sorted(missing))}. Export again.")
 
     def translate(self, text: str) -> str:
         """The translation of a text of any length, on one line; empty for an empty or blank one."""
@@ -87,20 +105,18 @@ class PhoneTranslator:
         segments = split_line(text, self.limit, self.count, self.slots.compiled)
         return join_translations(segments, [self._translate_sentence(_RUN_OF_SPACES.sub(" ", segment).strip()) for segment in segments])
 
-    def translate_ids(self, source_ids: Sequence[int]) -> tuple[list[int], float, bool]:
+    def translate_ids(self, source_ids: Sequence[int]) -> Found:
         """The search on ids.
 
         Args:
             source_ids: of one sentence without EOS, 1 to max_source_tokens of them.
-
-        Returns:
-            ids of the translation without EOS; its score, see `pipeline.decoding.search.Search`; whether it ended by itself.
         """
         if not 0 < len(source_ids) <= self.limit:
             raise ValueError(f"Expected 1 to {self.limit} ids. Received: {len(source_ids)}")
         found = self._search(source_ids=self._padded(source_ids, self.limit + 1), length=np.array([len(source_ids) + 1], dtype=np.int32))
         ids = found["ids"][0].tolist()
-        return [token for token in ids if token not in (self._pad, self._eos)], float(found["score"][0]), self._eos in ids
+        written = [token for token in ids if token not in (self._pad, self._eos)]
+        return Found(written, float(found["score"][0]), float(found["log_prob"][0]), self._eos in ids)
 
     def attention(self, source_ids: Sequence[int], ids: Sequence[int]) -> NDArray[np.float32]:
         """What each token of a translation looked at.
@@ -146,8 +162,8 @@ class PhoneTranslator:
         if not source_ids:
             return ""
         # Only a single character can have more pieces than the limit.
-        found, _, _ = self.translate_ids(source_ids[: self.limit])
-        return " ".join(self.decode(found, kept).splitlines())
+        found = self.translate_ids(source_ids[: self.limit])
+        return " ".join(self.decode(found.ids, kept).splitlines())
 
 
 def read_details(folder: Path) -> dict[str, Any]:

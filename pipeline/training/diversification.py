@@ -61,8 +61,9 @@ def config_of(config: Config, helper: str) -> Config:
                     "diversify": None,
                 }
             ),
+            # What is trained shortly, without consistency, leaves nothing out that a coverage penalty would bring back.
             "decoding": config.decoding.model_copy(
-                update={"beam_size": settings.beam_size, "best": 1, "sampling": None, "engine": "keras"}
+                update={"beam_size": settings.beam_size, "best": 1, "sampling": None, "coverage_penalty": 0.0, "engine": "keras"}
             ),
         }
     )
