@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -36,6 +37,7 @@ def test_an_error_passes_and_ends_the_work(two_cores: None) -> None:
         begun.append(number)
         if number == 1:
             raise ValueError("number 1")
+        time.sleep(0.01)  # all of them together take seconds: the error is noticed long before
         return number
 
     with pytest.raises(ValueError, match="number 1"):

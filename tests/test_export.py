@@ -410,6 +410,21 @@ def test_another_tokenizer_is_refused(folder: Path) -> None:
         PhoneTranslator(folder)
 
 
+def test_a_file_of_an_older_version_is_refused(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from ai_edge_litert.interpreter import SignatureRunner
+
+    from pipeline.runtime.translator import PhoneTranslator
+
+    everything = SignatureRunner.get_output_details
+    monkeypatch.setattr(
+        SignatureRunner,
+        "get_output_details",
+        lambda runner: {name: details for name, details in everything(runner).items() if name != "log_prob"},
+    )
+    with pytest.raises(UserError, match=r"int8.tflite: was exported by an older version; it does not give log_prob. Export again"):
+        PhoneTranslator(folder)
+
+
 def test_a_truncated_file_is_refused(folder: Path) -> None:
     from pipeline.runtime.translator import PhoneTranslator
 
