@@ -1,10 +1,10 @@
 // The page: what is typed is translated as it is typed, by the .tflite file, in this browser; nothing is sent anywhere.
 
-import { Tensor, loadAndCompile, loadLiteRt } from "./litert/core.js";
 import { copied } from "./clipboard.js";
 import { heatMap } from "./heat-map.js";
+import { Interpreter } from "./interpreter.js";
 import { followUpdates, keep } from "./offline.js";
-import { Translator, breathe } from "./translator.js";
+import { Translator } from "./translator.js";
 
 const WAIT = 120; // milliseconds without a key until a translation begins
 
@@ -35,32 +35,24 @@ async function load() {
   const details = JSON.parse(new TextDecoder().decode(await bytes("translator.json")));
   const precision = ["int8", "float16", "float32"].find((name) => name in details.files);
   const joint = details.source_subwords.file === details.target_subwords.file;
-  const [, content, source, other] = await Promise.all([
-    loadLiteRt("litert/wasm/"),
+  const interpreter = new Interpreter();
+  const [content, source, other] = await Promise.all([
     checked(details.files[precision]),
     checked(details.source_subwords),
     joint ? null : checked(details.target_subwords),
   ]);
-  const model = await loadAndCompile(content, { accelerator: "wasm" });
-
-  const run = async (signature, arrays) => {
-    const inputs = Object.fromEntries(Object.entries(arrays).map(([name, [array, shape]]) => [name, new Tensor(array, shape)]));
-    const outputs = await model.run(signature, inputs);
-    const found = {};
-    for (const [name, tensor] of Object.entries(outputs)) found[name] = (await tensor.data()).slice();
-    for (const tensor of [...Object.values(inputs), ...Object.values(outputs)]) if (!tensor.deleted) tensor.delete();
-    return found;
-  };
+  const size = content.length;
+  const { signatures, files } = await interpreter.load(content);
   const sentence = (ids, length) => ({ source_ids: [ids, [1, ids.length]], length: [Int32Array.of(length), [1]] });
   const search = async (ids, length) => {
-    const { ids: found, score } = await run("translate", sentence(ids, length));
+    const { ids: found, score } = await interpreter.run("translate", sentence(ids, length));
     return { ids: found, score: score[0] };
   };
-  const attend = "attention" in model.signatures
+  const attend = signatures.includes("attention")
     ? async (ids, length, target) =>
-      (await run("attention", { ...sentence(ids, length), target_ids: [target, [1, target.length]] })).weights
+      (await interpreter.run("attention", { ...sentence(ids, length), target_ids: [target, [1, target.length]] })).weights
     : null;
-  return { translator: new Translator(details, source, other ?? source, search, attend), precision, size: content.length };
+  return { translator: new Translator(details, source, other ?? source, search, attend), precision, size, runtime: files };
 }
 
 const tag = (code) => code.replaceAll("_", "-"); // "pt_BR" is "pt-BR" to browsers
@@ -95,7 +87,7 @@ function succeeded() {
 
 async function main() {
   const begun = performance.now();
-  const { translator, precision, size } = await load();
+  const { translator, precision, size, runtime } = await load();
   const { details } = translator;
   element("from").textContent = name(details.source_language);
   element("into").textContent = name(details.target_language);
@@ -149,7 +141,6 @@ async function main() {
     for (const sentence of translation.sentences) {
       if (outdated()) return;
       if (sentence.found.length) tables.push(heatMap(await translator.attention(sentence)));
-      await breathe();
     }
     if (outdated()) return;
     element("maps").replaceChildren(...tables);
@@ -182,12 +173,13 @@ async function main() {
   say(ready);
   window.pocketnmt = { translator, loaded: performance.now() - begun };
   if (element("source").value) await show(element("source").value);
+  return runtime;
 }
 
-// Stores the page for later. The translator works without: a failure is told, and is no error.
-async function store() {
+// Stores the page for later, and the files of the runtime. The translator works without: a failure is told, and is no error.
+async function store(runtime) {
   try {
-    if (!(await keep())) return;
+    if (!(await keep(runtime))) return;
     ready = "Ready, also without a network";
     document.body.dataset.offline = "ready";
   } catch (error) {

@@ -25,8 +25,8 @@ export async function followUpdates(untouched, settled) {
   await registration.update().catch(() => {}); // no network: nothing newer either
 }
 
-// Keeps the page: its files, and the runtime that it has loaded, of which there are two. False where the browser cannot.
-export async function keep() {
+// Keeps the page: its files, and those of the runtime that this browser uses. False where the browser cannot.
+export async function keep(runtime) {
   if (!workers) return false;
   const registration = await workers.register("sw.js");
   const worker = registration.active ?? registration.waiting ?? registration.installing;
@@ -38,10 +38,9 @@ export async function keep() {
     worker.addEventListener("statechange", look);
     look();
   });
-  const used = performance.getEntriesByType("resource").map((entry) => entry.name).filter((url) => url.includes("/litert/wasm/"));
   const { port1, port2 } = new MessageChannel();
   const answer = new Promise((resolve) => { port1.onmessage = ({ data }) => resolve(data); });
-  worker.postMessage({ keep: [...new Set(used)] }, [port2]);
+  worker.postMessage({ keep: runtime }, [port2]);
   const { error } = await answer;
   if (error) throw new Error(error);
   return true;

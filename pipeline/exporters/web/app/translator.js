@@ -8,9 +8,6 @@ import { clean, joinTranslations, splitText } from "./text.js";
 const SCHEMA_VERSION = 2;
 const REMEMBERED = 1000; // segments of which the translations are kept
 
-// Lets the browser draw and take keys before what follows.
-export const breathe = () => new Promise((resolve) => { setTimeout(resolve); });
-
 export class Translator {
   // details: translator.json; source, target: bytes of the SentencePiece models (the same where the model is joint);
   // search: async (ids [N], length) -> {ids, score}; attend: async (ids [N], length, target [L], length) -> weights [L * N], or nothing.
@@ -29,17 +26,13 @@ export class Translator {
   }
 
   // {text, sentences: [{source, ids, found, text, kept}]} of a text of any length; null where `outdated` said so between two segments.
-  // An interpreter keeps the browser busy while it searches: between segments others have their turn.
   async translate(text, outdated = () => false) {
     const cleaned = clean(text, this.details.cleaning);
     const segments = splitText(cleaned, this.limit, (part) => this.count(part), this.slots.patterns);
     const sentences = [];
     for (const segment of segments) {
       const source = segment.replace(/[ \n]+/g, " ").trim();
-      if (!this.translated.has(source)) {
-        await breathe();
-        if (outdated()) return null;
-      }
+      if (!this.translated.has(source) && outdated()) return null;
       sentences.push(await this.remembered(source));
     }
     return { text: joinTranslations(segments, sentences.map((sentence) => sentence.text)), sentences };
