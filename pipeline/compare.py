@@ -9,10 +9,12 @@ from pathlib import Path
 from pipeline.comparison.fresh_process import do_stages_in_fresh_process
 from pipeline.comparison.plan import Plan, Variation, load_plan
 from pipeline.comparison.results import Result, read_result
+from pipeline.comparison.stages import COMPARED
 from pipeline.comparison.tables import as_json, as_markdown
 from pipeline.support.console import add_set_argument, guarded, say
 from pipeline.support.files import write_json, write_text
 from pipeline.support.run_directory import RunDirectory
+from pipeline.support.stages import check_ahead
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -34,7 +36,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     def command() -> int:
         plan = load_plan(options.file, options.overrides, options.artifacts)
         chosen = plan.chosen(options.only)
-        _check_packages(chosen)
+        for variation in chosen:
+            check_ahead(variation.config, variation.run, COMPARED)
         with RunDirectory(plan.folder).locked():
             return compare(plan, chosen)
 
@@ -73,14 +76,6 @@ def _write(plan: Plan, results: dict[str, Result], failures: dict[str, str]) -> 
     write_text(plan.folder / "comparison.md", markdown)
     write_json(plan.folder / "comparison.json", as_json(plan, results, failures))
     return markdown
-
-
-def _check_packages(chosen: Sequence[Variation]) -> None:
-    """Looks at once for what an evaluation would miss only after hours of training."""
-    if any(variation.config.evaluation.tokenized_bleu for variation in chosen):
-        from pipeline.scoring.moses import check_sacremoses
-
-        check_sacremoses()
 
 
 if __name__ == "__main__":

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline.configuration import Config
 from pipeline.runtime.errors import UserError
-from pipeline.support.console import add_engine_argument, add_ensemble_argument, add_set_argument, config_and_run, guarded, say
+from pipeline.scoring.options import misfit, parser
+from pipeline.support.console import config_and_run, guarded, say
 from pipeline.support.files import read_json, sha256, write_json, write_text
-from pipeline.support.run_directory import SPLITS, RunDirectory
+from pipeline.support.run_directory import RunDirectory
 from pipeline.support.stages import perform
 
 if TYPE_CHECKING:
@@ -20,6 +21,22 @@ if TYPE_CHECKING:
     from pipeline.scoring.systems import TestSet
 
 _REMEDY = "Convert the file: iconv -t UTF-8."
+
+
+def check_stage(config: Config, run: RunDirectory) -> None:
+    """Refuses what `run_stage` could not do, as far as it is known before the run is trained.
+
+    Raises:
+        UserError: there is nothing that translates, or something that scores is not installed.
+    """
+    from pipeline.decoding.evaluation import check_metrics
+
+    if config.decoding.engine == "litert" and not run.tflite.exists():
+        raise UserError(
+            "decoding.engine: litert translates with exported files, and a run is exported last. Leave it out of the config; "
+            "python -m pipeline.evaluate and python -m pipeline.translate take --engine litert when the run is finished."
+        )
+    check_metrics(config.evaluation.tokenized_bleu, config.evaluation.comet)
 
 
 def run_stage(config: Config, run: RunDirectory) -> None:
@@ -124,10 +141,10 @@ def describe(result: Evaluated) -> dict[str, Any]:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command; returns its exit status."""
-    parser = _parser()
-    options = parser.parse_args(arguments)
-    if wrong := _misfit(options):
-        parser.error(wrong)
+    known = parser()
+    options = known.parse_args(arguments)
+    if wrong := misfit(options):
+        known.error(wrong)
     if options.engine is not None:
         options.overrides.append(f"decoding.engine={options.engine}")
     if options.tokenized_bleu:
@@ -157,77 +174,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
 
     return guarded(command)
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m pipeline.evaluate",
-        description="Score translations with sacreBLEU: of a run's splits, of a file that the run translates (--source, --references), "
-        "or finished ones (--hypotheses, --references). Several systems on one test set are compared with the first: the run with those "
-        "of --against, or the files of --hypotheses among themselves.",
-    )
-    parser.add_argument("--run", metavar="RUN", help="folder of a run, such as artifacts/quickstart")
-    add_set_argument(parser)
-    add_ensemble_argument(parser, "; the scores are shown, not stored")
-    add_engine_argument(parser)
-    parser.add_argument(
-        "--against",
-        nargs="+",
-        action="extend",
-        default=[],
-        metavar="SYSTEM",
-        help="other systems: runs, or files with a translation a line; NAME=PATH gives one a name",
-    )
-    parser.add_argument(
-        "--tokenized-bleu",
-        action="store_true",
-        help="also BLEU of lower-cased, Moses-tokenised text; the same as --set evaluation.tokenized_bleu=true",
-    )
-    parser.add_argument(
-        "--comet",
-        metavar="COMMAND",
-        help="also COMET, by this command, such as 'comet/bin/comet-score --gpus 0'; needs the source text: --source or --run",
-    )
-    parser.add_argument("--split", action="append", choices=SPLITS, help="a split of the run, as often as needed (default: the config's)")
-    parser.add_argument("--source", type=Path, metavar="FILE", help="text for the run to translate, a sentence a line")
-    parser.add_argument(
-        "--hypotheses",
-        nargs="+",
-        action="extend",
-        default=[],
-        metavar="FILE",
-        help="finished translations, a sentence a line; or NAME=FILE",
-    )
-    parser.add_argument("--references", type=Path, metavar="FILE", help="the right translations, line by line")
-    parser.add_argument("--page", type=Path, metavar="FILE", help="of several systems: write a page with charts and sentences (.html)")
-    parser.add_argument(
-        "--language", default="", metavar="CODE", help="target language of --hypotheses, for BLEU's tokenisation (default: that of --run)"
-    )
-    return parser
-
-
-def _misfit(options: argparse.Namespace) -> str | None:
-    """What does not go together among the options."""
-    text = options.source is not None
-    if options.references is None and (text or options.hypotheses):
-        return "--source and --hypotheses need --references"
-    if options.references is not None and not (text or options.hypotheses):
-        return "--references goes with --source or --hypotheses"
-    if options.references is not None and options.split:
-        return "--split and --references exclude each other"
-    if not options.hypotheses and options.run is None:
-        return "expected --run RUN, or --hypotheses FILE --references FILE"
-    if options.ensemble and options.hypotheses:
-        return "--ensemble and --hypotheses exclude each other: finished translations need no runs"
-    if options.against and (options.hypotheses or options.ensemble or text):
-        return "--against goes with --run alone: further files of translations follow --hypotheses"
-    if options.against and options.engine is not None:
-        return "--engine goes with --run alone; write its translations to a file, and compare that: --against NAME=FILE"
-    if text and options.hypotheses and options.run is not None:
-        return "with --run, --source and --hypotheses exclude each other: the first is translated, the second already is"
-    if options.page is not None and not (options.against or options.hypotheses):
-        return "--page goes with --against or --hypotheses; of a run alone there is one beside its hypotheses"
-    return None
 
 
 def _compare_files(options: argparse.Namespace) -> None:

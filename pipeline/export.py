@@ -16,6 +16,21 @@ from pipeline.support.run_directory import RunDirectory
 from pipeline.support.stages import stage_main
 
 
+def check_stage(config: Config, run: RunDirectory) -> None:
+    """Refuses what `run_stage` could not do, as far as it is known before the run is trained.
+
+    Raises:
+        UserError: there is nothing to export, or the page cannot be made.
+    """
+    wanted = config.export
+    if not wanted.saved_model and not wanted.tflite and not wanted.tflite_text:
+        raise UserError("export: there is nothing to export. Set export.saved_model to true, or name precisions in export.tflite.")
+    if wanted.web:
+        from pipeline.exporters.web_page import check_page
+
+        check_page(config)
+
+
 def run_stage(config: Config, run: RunDirectory, web: bool = False) -> None:
     """Writes export/: saved_model/, tflite/ and tflite.zip, tflite_text/ and web/ where they are asked for, report.json and report.html.
 
@@ -25,9 +40,8 @@ def run_stage(config: Config, run: RunDirectory, web: bool = False) -> None:
     Raises:
         UserError: an artefact failed its checks (the folder is then as it was before), or the run is not trained.
     """
+    check_stage(config, run)
     wanted = config.export
-    if not wanted.saved_model and not wanted.tflite and not wanted.tflite_text:
-        raise UserError("export: there is nothing to export. Set export.saved_model to true, or name precisions in export.tflite.")
     from pipeline.exporters.report_page import report_page
     from pipeline.exporters.web_page import check_page, write_page
 

@@ -10,7 +10,8 @@ from pipeline.configuration import Config
 from pipeline.runtime.errors import UserError
 from pipeline.support.console import add_config_arguments, config_and_run, guarded, say
 from pipeline.support.run_directory import RunDirectory
-from pipeline.support.stages import STAGES, changes, load_records, perform, stages_of
+from pipeline.support.stage_table import STAGES, stages_of
+from pipeline.support.stages import changes, check_ahead, load_records, perform
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -36,7 +37,7 @@ def run_stages(config: Config, run: RunDirectory, first: str | None = None, last
     """Does every stage that has changed, and `first` with all after it, up to `last`; gives back the names of those that it did.
 
     Raises:
-        UserError: the config does not ask for one of these stages, or what `perform` raises.
+        UserError: the config does not ask for one of these stages, or what `check_ahead` or `perform` raises.
     """
     done: set[str] = set()
     stages = stages_of(config)
@@ -55,6 +56,8 @@ def run_stages(config: Config, run: RunDirectory, first: str | None = None, last
         if reason is None:
             say(f"{heading}: skipped, nothing has changed")
             continue
+        if not done:
+            check_ahead(config, run, stages[number - 1 :])
         say(f"{heading} ({reason})")
         perform(name, config, run)
         done.add(name)

@@ -325,9 +325,12 @@ def test_two_processes_do_not_work_on_one_comparison(project: Project) -> None:
         assert project.compare(status=2) == []
 
 
-def test_the_package_for_scores_is_asked_for_first(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    assert project.compare("--set", "evaluation.tokenized_bleu=true", status=2) == []
+def test_what_an_evaluation_would_refuse_is_refused_before_the_first_training(project: Project) -> None:
+    def no_comet(config: Config, run: RunDirectory) -> None:
+        raise UserError("evaluation.comet: there is no program")
+
+    sys.modules["pipeline.evaluate"].check_stage = no_comet  # type: ignore[attr-defined]
+    assert project.compare(status=2) == []
 
 
 def test_mistakes_and_help_import_nothing_heavy(project: Project, root: Path) -> None:

@@ -13,7 +13,8 @@ from pipeline.configuration import load_config
 from pipeline.data.tables import load_split, load_table
 from pipeline.runtime.errors import UserError
 from pipeline.support.run_directory import RunDirectory
-from pipeline.support.stages import changes, load_records, stages_of
+from pipeline.support.stage_table import stages_of
+from pipeline.support.stages import changes, load_records
 from pipeline.training.diversification import SYNTHETIC, training_table
 
 ASKED = ["training.diversify={minutes: null, epochs: 2, beam_size: 2}", "training.epochs=1", "training.validations=1"]

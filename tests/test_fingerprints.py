@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.support import fingerprints
-from pipeline.support.stages import STAGES
+from pipeline.support.stage_table import STAGES
 
 
 def test_a_changed_file_of_another_kind_does_its_stage_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,7 +19,8 @@ from pipeline.runtime.errors import UserError
 from pipeline.support import fingerprints
 from pipeline.support.console import add_run_arguments
 from pipeline.support.run_directory import RunDirectory
-from pipeline.support.stages import STAGES, perform, require, stage_main
+from pipeline.support.stage_table import STAGES
+from pipeline.support.stages import perform, require, stage_main
 
 MADE = {
     "prepare": "data/train/data.arrow",
@@ -300,3 +301,38 @@ def test_two_processes_do_not_work_on_one_run(toy: Toy) -> None:
     with run.locked(), pytest.raises(UserError, match="another process is working on this run"):
         perform("train", run.load_config(), run)
     assert perform("train", run.load_config(), run) >= 0
+
+
+def test_what_a_later_stage_would_refuse_is_refused_before_the_first(toy: Toy, capsys: pytest.CaptureFixture[str]) -> None:
+    def no_page(config: Config, run: RunDirectory) -> None:
+        if config.export.web:
+            raise UserError("export.web: needs npm once")
+
+    sys.modules["pipeline.export"].check_stage = no_page  # type: ignore[attr-defined]
+    assert command.main(["toy.yaml", "--set", "export.web=true"]) == 2
+    assert toy.done == [] and "export.web: needs npm once" in capsys.readouterr().err
+    assert toy.run("--set", "export.web=true", "--until", "evaluate") == ALL[:-1]
+    assert toy.run() == ["export"]
+    # Nor is anything refused that need not be done again.
+    sys.modules["pipeline.export"].check_stage = lambda config, run: pytest.fail("it is done")  # type: ignore[attr-defined]
+    assert toy.run() == []
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("decoding.engine=litert", "decoding.engine: litert translates with exported files, and a run is exported last"),
+        ("evaluation.comet=no-such-program", "evaluation.comet: there is no program 'no-such-program'"),
+        ("export={saved_model: false, tflite: []}", "export: there is nothing to export"),
+        ("export={web: true, tflite: []}", "export.web: the page needs a .tflite file"),
+    ],
+)
+def test_a_config_that_could_not_be_finished_is_refused_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], override: str, message: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "toy.tsv").write_text("a\tb\n")
+    (tmp_path / "toy.yaml").write_text("name: toy\ndata: {sources: [{kind: files, path: toy.tsv}]}\n")
+    assert command.main(["toy.yaml", "--set", override]) == 2
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "artifacts/toy/data").exists()

@@ -9,7 +9,8 @@ from pipeline.configuration import Config
 from pipeline.support.console import say
 from pipeline.support.files import replacing, write_json
 from pipeline.support.run_directory import RunDirectory
-from pipeline.support.stages import SCHEMA_VERSION, STAGES, changes, load_records, perform, stages_of
+from pipeline.support.stage_table import STAGES, stages_of
+from pipeline.support.stages import SCHEMA_VERSION, changes, load_records, perform
 
 COMPARED = ("prepare", "tokenize", "diversify", "train", "evaluate")
 SHARED = ("prepare", "tokenize", "diversify", "train")

@@ -82,7 +82,7 @@ def evaluate_splits(config: Config, run: RunDirectory, load: Callable[[], TextTr
     Raises:
         UserError: a split is empty; or see `judge`.
     """
-    _check_metrics(config.evaluation.tokenized_bleu, config.evaluation.comet)
+    check_metrics(config.evaluation.tokenized_bleu, config.evaluation.comet)
     tests = {str(split): test_set_of(run, split, config) for split in config.evaluation.splits}
     for split, test in tests.items():
         if not test.sources:
@@ -92,8 +92,12 @@ def evaluate_splits(config: Config, run: RunDirectory, load: Callable[[], TextTr
     return {split: evaluate_test_set(translator, test, config, word_counts, f"translating {split}") for split, test in tests.items()}
 
 
-def _check_metrics(tokenized: bool, comet: str | None) -> None:
-    """Makes sure that what scores is at hand: better before all is translated than after."""
+def check_metrics(tokenized: bool, comet: str | None) -> None:
+    """Makes sure that what scores is at hand: better before all is translated than after.
+
+    Raises:
+        UserError: it is not.
+    """
     if tokenized:
         check_sacremoses()
     if comet is not None:
@@ -152,7 +156,7 @@ def evaluate(
     Raises:
         UserError: no sentences, or another number of references, or sacremoses is needed and not installed.
     """
-    _check_metrics(tokenized, comet)
+    check_metrics(tokenized, comet)
     if len(test.sources) != len(test.references):
         raise UserError(f"{len(test.sources):,} sources, but {len(test.references):,} references: they must match line by line.")
     lines: list[Line] = []

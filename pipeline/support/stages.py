@@ -1,4 +1,4 @@
-"""The stages of a run: their order, what each is made from, and whether that has changed since it was made.
+"""Doing the stages of a run, and whether what a stage was made from (stage_table.py) has changed since.
 
 A finished stage leaves a record in `stages.json` (see `Record`). It need not be done again while its keys of the config, its
 input files, its code and the results of earlier stages are those of the record, and its own files are still there. Results are
@@ -11,7 +11,6 @@ import argparse
 import importlib
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, TypedDict
 
@@ -20,36 +19,10 @@ from pipeline.runtime.errors import UserError
 from pipeline.support.console import add_config_arguments, config_and_run, guarded, say
 from pipeline.support.files import read_json, write_json
 from pipeline.support.fingerprints import code_fingerprint, input_files, result_fingerprint
-from pipeline.support.run_directory import SPLITS, RunDirectory
+from pipeline.support.run_directory import RunDirectory
+from pipeline.support.stage_table import STAGES, Stage, stages_of
 
 SCHEMA_VERSION = 1
-
-
-@dataclass(frozen=True)
-class Stage:
-    """One stage: the function `run_stage(config, run)` of the module `pipeline.<name>`.
-
-    Attributes:
-        keys: sections and single keys of the config that it reads.
-        keys_left_out: keys of those sections that have no part in what it makes.
-        needs: the stages whose files it reads.
-        files: globs, in the run's folder, of what it makes.
-        result: globs of those files that later stages read.
-        code_left_out: rooms whose code has no part in what it makes.
-    """
-
-    name: str
-    keys: tuple[str, ...]
-    needs: tuple[str, ...]
-    files: tuple[str, ...]
-    result: tuple[str, ...] = ()
-    code_left_out: tuple[str, ...] = ("configuration", "support")
-    keys_left_out: tuple[str, ...] = ()
-
-
-def stages_of(config: Config) -> list[str]:
-    """The stages that a config asks for, in their order."""
-    return [name for name in STAGES if name != "diversify" or config.training.diversify is not None]
 
 
 def _needs(stage: Stage, config: Config) -> list[str]:
@@ -73,65 +46,6 @@ class Record(TypedDict):
 
 # The options that every stage's command has.
 _SHARED = ("config", "run", "overrides", "artifacts")
-
-LANGUAGES = ("data.source_language", "data.target_language")
-# What decides how a finished run treats a text that comes in.
-TRANSLATING = (*LANGUAGES, "data.cleaning", "tokenizer", "model", "decoding")
-
-# What the helpers of `diversify` do not take from the training that they are for.
-FOR_THE_LAST_MODEL = ("training.minutes", "training.epochs", "training.validations", "training.patience", "training.tensorboard")
-
-STAGES = {
-    stage.name: stage
-    for stage in (
-        Stage(
-            "prepare",
-            keys=("data",),
-            needs=(),
-            files=("data/*/*.arrow", "data/*/*.json", "data/report.json"),
-            result=("data/*/*.arrow",),
-        ),
-        Stage(
-            "tokenize",
-            keys=(*LANGUAGES, "tokenizer", "model.max_tokens"),
-            needs=("prepare",),
-            files=("tokenizer/*",),
-            result=("tokenizer/*.model", "tokenizer/tokenizer.json"),
-        ),
-        Stage(
-            "diversify",
-            keys=(*LANGUAGES, "data.cleaning", "tokenizer", "model", "training"),
-            keys_left_out=("training.save_minutes", "training.tensorboard", *FOR_THE_LAST_MODEL),
-            needs=("prepare", "tokenize"),
-            files=("diversification/train/*",),
-            result=("diversification/train/*.arrow",),
-            code_left_out=("configuration", "support", "inspect"),  # its helpers are watched, too
-        ),
-        Stage(
-            "train",
-            keys=("tokenizer", "model", "training"),
-            keys_left_out=("training.save_minutes", "training.tensorboard"),
-            needs=("prepare", "tokenize", "diversify"),
-            files=("checkpoints/best.weights.h5", "history.csv"),
-            result=("checkpoints/best.weights.h5",),
-            # Training decodes and draws only to be watched: a better search or picture is no reason to train again.
-            code_left_out=("configuration", "support", "decoding", "scoring", "inspect"),
-        ),
-        Stage(
-            "evaluate",
-            keys=(*TRANSLATING, "evaluation"),
-            needs=("prepare", "tokenize", "train"),
-            # Pages of comparisons lie there, too, and are no result of the stage.
-            files=("evaluation.json", *(f"hypotheses/{split}.{ending}" for split in SPLITS for ending in ("tsv", "html"))),
-        ),
-        Stage(
-            "export",
-            keys=(*TRANSLATING, "export"),
-            needs=("prepare", "tokenize", "train"),
-            files=("export/**/*",),
-        ),
-    )
-}
 
 
 def perform(name: str, config: Config, run: RunDirectory, *, store_config: bool = True, **options: Any) -> float:
@@ -176,6 +90,20 @@ def _perform(stage: Stage, config: Config, run: RunDirectory, store_config: bool
     if store_config and stage.name in ("train", "evaluate", "export"):
         run.store_config(config)
     return seconds
+
+
+def check_ahead(config: Config, run: RunDirectory, names: Sequence[str]) -> None:
+    """Looks at once for what one of these stages would miss only hours later, when the others are done.
+
+    A stage may have a function `check_stage(config, run)` beside its `run_stage`.
+
+    Raises:
+        UserError: of such a function.
+    """
+    for name in names:
+        module = importlib.import_module(f"pipeline.{name}")
+        if hasattr(module, "check_stage"):
+            module.check_stage(config, run)
 
 
 def changes(name: str, config: Config, run: RunDirectory) -> str | None:
