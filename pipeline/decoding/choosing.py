@@ -10,6 +10,7 @@ import keras
 from keras import ops
 
 from pipeline.decoding.search import NEVER, log_sum_exp
+from pipeline.decoding.top_k import top_k
 
 Tensor = Any
 
@@ -39,8 +40,7 @@ def likeliest(allowed: Tensor, log_sum: Tensor, alive: Tensor, memories: tuple[T
 
 def children_of(allowed: Tensor, beams: int) -> tuple[Tensor, Tensor]:
     """The likeliest tokens of each hypothesis: logits and ids [B, K, N], the likeliest first; none has more than K among the K of all."""
-    logits, tokens = ops.top_k(allowed, min(beams, allowed.shape[-1]))
-    return logits, ops.cast(tokens, "int32")
+    return top_k(allowed, min(beams, allowed.shape[-1]))
 
 
 def chosen(scores: Tensor, tokens: Tensor, places: Tensor, number: int | Tensor) -> tuple[Tensor, Tensor, Tensor]:
