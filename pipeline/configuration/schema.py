@@ -75,7 +75,11 @@ class Training(Section):
         "(data diversification: Nguyen et al., 2020). For small corpora and long trainings; it trains two models before the last one.",
     )
     validations: PositiveInt = Field(10, description="How often the run is validated, spread evenly over the training.")
-    validation_sentences: PositiveInt = Field(500, description="Sentences decoded greedily for the BLEU at each validation.")
+    validation_sentences: PositiveInt = Field(
+        2000,
+        description="Sentences of the validation split, at most, that are decoded greedily for the BLEU at each validation. Of a few "
+        "hundred it is a matter of chance which weights are the best.",
+    )
     patience: PositiveInt | None = Field(None, description="Stop after this many validations without a better one; null = never.")
     monitor: Literal["bleu", "loss"] = Field("bleu", description="What decides which weights are the best; at equal BLEU, the loss does.")
     save_minutes: PositiveFloat = Field(2.0, description="Minutes between the checkpoints that a killed run goes on from.")
