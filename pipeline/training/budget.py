@@ -49,8 +49,9 @@ def updates_within(settings: Training, model: Seq2Seq, batches: Iterator[Batch],
     updates = int((left - settings.validations * a_validation) / an_update)
     if updates < settings.validations:
         raise UserError(
-            f"training.minutes = {settings.minutes:g} is too short: an update takes {an_update:.2g} s, and each of training.validations = "
-            f"{settings.validations} takes {a_validation:.2g} s. Raise it, or lower training.validations or training.validation_sentences."
+            f"training.minutes = {settings.minutes:g} is too short: these are {budget:.2g} s, of which making ready has taken "
+            f"{budget - left:.2g} s; an update takes {an_update:.2g} s, and each of training.validations = {settings.validations} takes "
+            f"{a_validation:.2g} s. Raise it, or lower training.validations or training.validation_sentences."
         )
     return updates
 
