@@ -16,8 +16,8 @@ from pipeline.support.run_directory import RunDirectory
 from pipeline.support.stages import stage_main
 
 
-def check_stage(config: Config, run: RunDirectory) -> None:
-    """Refuses what `run_stage` could not do, as far as it is known before the run is trained.
+def check_stage(config: Config, run: RunDirectory, web: bool = False) -> None:
+    """Refuses what `run_stage` could not do, as far as it is known before the run is trained; `web`: the page is asked for.
 
     Raises:
         UserError: there is nothing to export, or the page cannot be made.
@@ -25,7 +25,7 @@ def check_stage(config: Config, run: RunDirectory) -> None:
     wanted = config.export
     if not wanted.saved_model and not wanted.tflite and not wanted.tflite_text:
         raise UserError("export: there is nothing to export. Set export.saved_model to true, or name precisions in export.tflite.")
-    if wanted.web:
+    if web or wanted.web:
         from pipeline.exporters.web_page import check_page
 
         check_page(config)
@@ -40,16 +40,14 @@ def run_stage(config: Config, run: RunDirectory, web: bool = False) -> None:
     Raises:
         UserError: an artefact failed its checks (the folder is then as it was before), or the run is not trained.
     """
-    check_stage(config, run)
+    check_stage(config, run, web)
     wanted = config.export
     from pipeline.exporters.report_page import report_page
     from pipeline.exporters.web_page import check_page, write_page
 
     web = web or wanted.web
     lost = None  # why a page that is there cannot be made again
-    if web:
-        check_page(config)
-    elif run.web.exists():
+    if not web and run.web.exists():
         try:
             check_page(config)
             web = True

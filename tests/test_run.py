@@ -321,6 +321,7 @@ def test_what_a_later_stage_would_refuse_is_refused_before_the_first(toy: Toy, c
 @pytest.mark.parametrize(
     ("override", "message"),
     [
+        ("evaluation.tokenized_bleu=true", "sacremoses"),
         ("decoding.engine=litert", "decoding.engine: litert translates with exported files, and a run is exported last"),
         ("evaluation.comet=no-such-program", "evaluation.comet: there is no program 'no-such-program'"),
         ("export={saved_model: false, tflite: []}", "export: there is nothing to export"),
@@ -331,6 +332,7 @@ def test_a_config_that_could_not_be_finished_is_refused_at_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], override: str, message: str
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("pipeline.scoring.moses.importlib.util.find_spec", lambda name: None)  # sacremoses is not installed
     (tmp_path / "toy.tsv").write_text("a\tb\n")
     (tmp_path / "toy.yaml").write_text("name: toy\ndata: {sources: [{kind: files, path: toy.tsv}]}\n")
     assert command.main(["toy.yaml", "--set", override]) == 2
