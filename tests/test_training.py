@@ -63,6 +63,12 @@ def test_weights_of_other_settings_are_kept_aside(tmp_path: Path, capsys: pytest
     assert "the earlier training is kept in" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("budget", ["training.epochs=100", "training.minutes=60"])
+def test_a_maximum_of_updates_ends_a_training(tmp_path: Path, budget: str) -> None:
+    assert train.main(started(tmp_path, budget, "training.max_updates=5", "training.validations=2")) == 0
+    assert [row["update"] for row in history(RunDirectory(tmp_path / "toy"))] == [2, 5]
+
+
 def test_patience_ends_a_training(tmp_path: Path) -> None:
     arguments = started(tmp_path, "training.patience=1", "training.learning_rate=1e-30", "training.validations=8")
     assert train.main(arguments) == 0

@@ -38,6 +38,9 @@ class Training(Section):
         description="A budget of time instead of epochs: training measures its speed when it begins, and makes as many updates as these "
         "minutes are enough for on that machine, validations included.",
     )
+    max_updates: PositiveInt | None = Field(
+        None, description="At most this many updates, whatever `epochs` or `minutes` would allow: for a trial. Helpers keep to it, too."
+    )
     batch_tokens: PositiveInt = Field(800, description="Target tokens a batch, padding counted.")
     accumulate: PositiveInt = Field(1, description="Batches an update of the weights: the effect of larger batches without their memory.")
     pad_multiple: PositiveInt = Field(

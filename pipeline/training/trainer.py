@@ -96,7 +96,7 @@ class Trainer:
         return True
 
     def begin(self) -> None:
-        """Settles how many updates a new training has: those of its epochs, or as many as its minutes are enough for.
+        """Settles how many updates a new training has: those of its epochs, or as many as its minutes are enough for, up to the maximum.
 
         Raises:
             UserError: the minutes are too few.
@@ -107,6 +107,8 @@ class Trainer:
         else:
             batches = (batch for _, _, batch in self._corpus.batches(0, 0))
             self.progress.total = updates_within(settings, self._model, batches, self._validator)
+        if settings.max_updates is not None:
+            self.progress.total = min(self.progress.total, settings.max_updates)
 
     def train(self) -> None:
         """Trains to the end, or until patience is at its end.
