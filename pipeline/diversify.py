@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 
 from pipeline.configuration import Config
@@ -27,17 +28,21 @@ def run_stage(config: Config, run: RunDirectory) -> None:
     from pipeline.training.diversification import FORWARD, HELPERS, config_of, new_pairs, prepare_helper, translations_of, write_pairs
 
     train = load_split(run, "train")
+    data = {split: load_split(run, split)._fingerprint for split in ("train", "validation")}
     fingerprint = Tokenizer.load(run.tokenizer).fingerprint
     tables = {}
     for helper in HELPERS:
         helpers_run, helpers_config = RunDirectory(run.diversification / helper), config_of(config, helper)
-        # What a helper was made from: another corpus, tokenizer or setting begins it anew.
-        made_from = {"config": helpers_config.model_dump(mode="json"), "tokenizer": fingerprint, "train": train._fingerprint}
+        # What a helper was made from: another corpus, tokenizer or setting of its training begins it anew.
+        settings = helpers_config.model_dump(mode="json", include={"tokenizer": True, "model": True, "training": True})
+        settings["training"] = {key: value for key, value in settings["training"].items() if key != "save_minutes"}
+        made_from = settings | {"tokenizer.model": fingerprint, "data": data}
         prepare_helper(run, helpers_run, made_from, forward=helper == FORWARD)
         helpers_run.store_config(helpers_config)
         _train(helpers_config, helpers_run, helper)
         tables[helper] = translations_of(helpers_config, helpers_run, f"{helper}: translating the training split")
-    rows = new_pairs(train, tables)
+    held_out = itertools.chain.from_iterable(load_split(run, split)["source"] for split in ("validation", "test"))
+    rows = new_pairs(train, tables, held_out)
     with replacing(run.diversification / "train") as temporary:
         write_pairs(rows, temporary)
     say(f"{len(load_table(run.diversification / 'train')):,} pairs made of {len(train):,}")
@@ -50,10 +55,12 @@ def _train(config: Config, run: RunDirectory, helper: str) -> None:
     done = run.root / "trained.json"
     if done.is_file() and read_json(done).get("trained"):
         say(f"{helper}: trained already")
+        train.finished(config, run)  # it may have been killed before
         return
     say(f"{helper}: training {config.data.source_language} to {config.data.target_language}")
-    train.run_stage(config, run)
+    train.run_stage(config, run, again=f"Or remove {run.root}, and it begins anew.")
     write_json(done, {"trained": True})
+    train.finished(config, run)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -61,7 +61,8 @@ def run_stages(config: Config, run: RunDirectory, first: str | None = None, last
         say(f"{heading} ({reason})")
         perform(name, config, run)
         done.add(name)
-    run.store_config(config)  # also where it changed in what no stage depends on
+    if "train" in stages or not run.checkpoints.exists():  # a training that was left alone needs its own config
+        run.store_config(config)  # also where it changed in what no stage depends on
     return done
 
 
@@ -70,7 +71,7 @@ def summary(config: Config, run: RunDirectory, done: set[str]) -> str:
     lines = ["", f"{'stage':10}  {'time':>12}"]
     records = load_records(run)
     for name in filter(records.__contains__, stages_of(config)):
-        lines.append(f"{name:10}  {duration(records[name]['seconds']):>12}{'' if name in done else '  (skipped; earlier)'}")
+        lines.append(f"{name:10}  {duration(records[name]['seconds']):>12}{'' if name in done else '  (earlier)'}")
     made = {
         "scores": run.evaluation,
         "hypotheses": run.hypotheses,
@@ -78,9 +79,12 @@ def summary(config: Config, run: RunDirectory, done: set[str]) -> str:
         "TFLite": run.tflite,
         "export report": run.export_report,
     }
-    lines += ["", f"The run {run.root} has:"]
-    lines += [f"  {what:14} {path}" for what, path in made.items() if path.exists()]
-    lines += ["", "Translate with it:", f'  echo "Turn off the lights." | python -m pipeline.translate --run {run.root}']
+    if there := [f"  {what:14} {path}" for what, path in made.items() if path.exists()]:
+        lines += ["", f"The run {run.root} has:", *there]
+    if run.best_weights.exists():
+        translate = f"python -m pipeline.translate --run {run.root}"
+        english = config.data.source_language == "en"
+        lines += ["", "Translate with it:", f'  echo "Turn off the lights." | {translate}' if english else f"  {translate} FILE"]
     return "\n".join(lines)
 
 

@@ -31,7 +31,8 @@ def run_stage(config: Config, run: RunDirectory) -> None:
     """Trains the run's SentencePiece model(s) on its training split and prints how well they fit.
 
     Raises:
-        UserError: the run is not prepared, or its corpus does not allow the vocabulary size asked for.
+        UserError: the run is not prepared, or its corpus does not allow the vocabulary size asked for, or there is a training in
+            progress with another tokenizer.
     """
     from pipeline.data.corpus import load_split
     from pipeline.data.subword_training import train_tokenizer
@@ -65,16 +66,34 @@ def run_stage(config: Config, run: RunDirectory) -> None:
 
 @contextlib.contextmanager
 def _earlier_training_kept(config: Config, run: RunDirectory) -> Iterator[None]:
-    """Weights can translate with their own tokenizer alone: where another takes its place, both are set aside together."""
-    if not (run.best_weights.is_file() and run.tokenizer.is_dir()):
+    """Weights can translate with their own tokenizer alone: where another takes its place, both are set aside together.
+
+    Raises:
+        UserError: the training is in progress; its tokenizer stays.
+    """
+    from pipeline.training.checkpoints import Checkpoints
+
+    in_progress = Checkpoints(run.checkpoints, {}).found()
+    if not run.tokenizer.is_dir() or not (run.best_weights.is_file() or in_progress):
         yield
         return
     from pipeline.data.subwords import Tokenizer
+    from pipeline.support.files import replacing
 
     with tempfile.TemporaryDirectory() as folder:
         before = Path(shutil.copytree(run.tokenizer, Path(folder) / "tokenizer"))
         yield
-        if _fingerprint(before) != Tokenizer.load(run.tokenizer).fingerprint:
+        now = Tokenizer.load(run.tokenizer).fingerprint
+        if in_progress:
+            if in_progress["tokenizer"] != now:
+                with replacing(run.tokenizer) as temporary:
+                    shutil.copytree(before, temporary)
+                raise UserError(
+                    f"{run.checkpoints}: holds a training in progress, and this corpus and these settings give another tokenizer than "
+                    "its own, which was left in place. Put back what has changed, and it goes on; or give this config another name; or "
+                    f"remove {run.checkpoints} to begin anew."
+                )
+        elif _fingerprint(before) != now:
             say(f"the earlier training is kept in {run.set_aside(before)}")
             run.store_config(config)
 

@@ -18,8 +18,10 @@ if TYPE_CHECKING:
     from pipeline.model.seq2seq import Seq2Seq
     from pipeline.training.trainer import Trainer
 
+AGAIN = "Or set it aside and begin anew: python -m pipeline.train CONFIG --fresh"
 
-def run_stage(config: Config, run: RunDirectory, fresh: bool = False) -> None:
+
+def run_stage(config: Config, run: RunDirectory, fresh: bool = False, again: str = AGAIN) -> None:
     """Trains to the end, from the last checkpoint if there is one.
 
     An earlier training that is finished is moved to previous/<number>/, with its config and tokenizer.
@@ -28,9 +30,11 @@ def run_stage(config: Config, run: RunDirectory, fresh: bool = False) -> None:
         config: of the run.
         run: prepared and tokenized.
         fresh: move a training in progress there too, and begin anew.
+        again: what to do, says an error, about a training in progress that cannot go on.
 
     Raises:
-        UserError: the run is not prepared or tokenized, it cannot be trained, or there is a training in progress with other settings.
+        UserError: the run is not prepared or tokenized, it cannot be trained, or there is a training in progress with other settings
+            or data.
     """
     import_keras()
     import keras
@@ -39,7 +43,7 @@ def run_stage(config: Config, run: RunDirectory, fresh: bool = False) -> None:
     from pipeline.data.subwords import Tokenizer
     from pipeline.training.checkpoints import Checkpoints
     from pipeline.training.corpus import TrainingCorpus
-    from pipeline.training.diversification import training_table
+    from pipeline.training.diversification import data_of, training_table
     from pipeline.training.setup import make_validator, new_model
     from pipeline.training.trainer import Trainer
 
@@ -51,13 +55,14 @@ def run_stage(config: Config, run: RunDirectory, fresh: bool = False) -> None:
     belongs_to = {
         "tokenizer": tokenizer.fingerprint,
         "training sentences": len(train),
+        "data": data_of(run, config),
         "model": config.model.model_dump(),
         "training": config.training.model_dump(exclude={"save_minutes", "tensorboard"}),
         "tokenizer.sampling": config.tokenizer.sampling,
         "tokenizer.sampling_alpha": config.tokenizer.sampling_alpha,
         "backend": keras.backend.backend(),
     }
-    checkpoints = Checkpoints(run.checkpoints, belongs_to)
+    checkpoints = Checkpoints(run.checkpoints, belongs_to, again)
     if not fresh:
         checkpoints.check()
     corpus = TrainingCorpus(train, tokenizer, config)
@@ -69,7 +74,14 @@ def run_stage(config: Config, run: RunDirectory, fresh: bool = False) -> None:
     trainer = Trainer(model, corpus, validator, checkpoints, tokenizer, config, run)
     begin(trainer, model, tokenizer, config, run, fresh)
     trainer.train()
-    finish(trainer, run)
+    say_what_came_of_it(trainer, run)
+
+
+def finished(config: Config, run: RunDirectory) -> None:
+    """Removes what only a training in progress needs; called when the stage is recorded: until then, a killed one goes on from it."""
+    from pipeline.training.checkpoints import Checkpoints
+
+    Checkpoints(run.checkpoints, {}).clear()
 
 
 def begin(trainer: Trainer, model: Seq2Seq, tokenizer: Tokenizer, config: Config, run: RunDirectory, fresh: bool) -> None:
@@ -95,9 +107,8 @@ def begin(trainer: Trainer, model: Seq2Seq, tokenizer: Tokenizer, config: Config
         run.store_config(config)
 
 
-def finish(trainer: Trainer, run: RunDirectory) -> None:
-    """Removes what only a training in progress needs, and says what came of it."""
-    trainer.end()
+def say_what_came_of_it(trainer: Trainer, run: RunDirectory) -> None:
+    """A line about the best validation."""
     progress = trainer.progress
     best = next(row for row in progress.rows if row["update"] == progress.best_update)
     say(

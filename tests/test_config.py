@@ -40,6 +40,15 @@ def test_yaml_1_2() -> None:
 
 
 @pytest.mark.parametrize(
+    ("pattern", "reason"),
+    [("x*", "matches the empty string"), (r"\b", "matches the empty string"), ("(?u)x", "is not a regular expression")],
+)
+def test_patterns_of_placeholders(pattern: str, reason: str) -> None:
+    [found] = mistakes(f"name: toy\ntokenizer:\n  placeholders: ['{pattern}']")
+    assert reason in found
+
+
+@pytest.mark.parametrize(
     ("line", "message"),
     [
         ("epochs: '512'", "training.epochs: expected a whole number, found the text '512'."),
@@ -47,6 +56,7 @@ def test_yaml_1_2() -> None:
         ("epochs: 2.5", "training.epochs: expected a whole number, found 2.5."),
         ("epochs: 0", "training.epochs: expected a number of at least 1, found 0."),
         ("epochs:", "training.epochs: expected a whole number, found nothing."),
+        ("seed: 4294967296", "training.seed: expected a number below 4294967296, found 4294967296."),
         ("epochs: [3]", "training.epochs: expected a whole number, found [3]."),
         ("learning_rate: 0", "training.learning_rate: expected a number above 0, found 0."),
         ("tensorboard: yes", "training.tensorboard: expected true or false, found the text 'yes'."),

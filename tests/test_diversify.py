@@ -6,6 +6,7 @@ import csv
 from pathlib import Path
 
 import pytest
+from datasets import Dataset
 from toy import write_toy
 
 from pipeline import diversify, run, train
@@ -15,7 +16,7 @@ from pipeline.runtime.errors import UserError
 from pipeline.support.run_directory import RunDirectory
 from pipeline.support.stage_table import stages_of
 from pipeline.support.stages import changes, load_records
-from pipeline.training.diversification import SYNTHETIC, training_table
+from pipeline.training.diversification import SYNTHETIC, new_pairs, training_table
 
 ASKED = ["training.diversify={minutes: null, epochs: 2, beam_size: 2}", "training.epochs=1", "training.validations=1"]
 pytestmark = pytest.mark.slow
@@ -65,11 +66,11 @@ def test_killed_between_the_helpers_it_goes_on(toy: Path, tmp_path: Path, monkey
     assert prepare.main(arguments(toy)) == tokenize.main(arguments(toy)) == 0
     honest, trained = train.run_stage, []
 
-    def stopped(config, run, fresh=False):  # type: ignore[no-untyped-def]
+    def stopped(config, run, **options):  # type: ignore[no-untyped-def]
         trained.append(config.name)
         if len(trained) == 2:
             raise KeyboardInterrupt
-        honest(config, run, fresh)
+        honest(config, run, **options)
 
     monkeypatch.setattr(train, "run_stage", stopped)
     assert diversify.main(arguments(toy)) == 130
@@ -80,9 +81,25 @@ def test_killed_between_the_helpers_it_goes_on(toy: Path, tmp_path: Path, monkey
     assert trained == ["toy-forward", "toy-backward", "toy-backward"]
     assert (folder.diversification / "backward").is_dir()
 
+    # What their training does not read leaves them as they are; another search translates anew, and no more.
+    translated = folder.diversification / "forward" / "translations"
+    before = translated.stat().st_mtime_ns
+    assert diversify.main(arguments(toy, "export.beam_size=2", "training.save_minutes=9", "decoding.length_penalty=0.5")) == 0
+    assert translated.stat().st_mtime_ns == before
+    assert diversify.main(arguments(toy, "training.diversify.beam_size=3")) == 0
+    assert translated.stat().st_mtime_ns != before
+    assert len(trained) == 3
+
     # Another setting of theirs begins them anew.
     assert diversify.main(arguments(toy, "model.dropout=0.1")) == 0
     assert trained[3:] == ["toy-forward", "toy-backward"]
+
+
+def test_no_new_pair_has_a_source_that_is_held_out() -> None:
+    train_split = Dataset.from_dict({"source": ["Turn off"], "target": ["Ausschalten"], "tag": [""], "weight": [1.0]})
+    back = {"target": ["Switch off", "Power off"], "source": ["Ausschalten", "Ausschalten"], "weight": [1.0, 2.0]}
+    made = new_pairs(train_split, {"backward": Dataset.from_dict(back)}, ["switch OFF!"])
+    assert list(made) == [("Power off", "Ausschalten", SYNTHETIC["backward"], 2.0)]
 
 
 def test_what_is_not_asked_for_is_told(toy: Path, capsys: pytest.CaptureFixture[str]) -> None:

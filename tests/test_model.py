@@ -15,6 +15,7 @@ from test_recurrence import arrays, filled, numpy_outputs
 from pipeline.configuration.schema_model import Model
 from pipeline.model.build import build_model
 from pipeline.model.seq2seq import Seq2Seq
+from pipeline.training.setup import decays
 
 E, D, A = 6, 5, 4  # D of `test_recurrence`, for encoder and decoder
 SOURCE_V, TARGET_V, JOINT_V = 11, 13, 12
@@ -329,3 +330,13 @@ def test_training_lowers_the_loss(layers: int, precision: str, consistency: floa
     assert losses[1] < losses[0]
     assert model.evaluate(inputs, target_ids, verbose=0) < 0.2
     assert all(np.any(weight) for weight in model.trainable_weights)  # a bias that stays 0 is a bias without a gradient
+
+
+def test_weight_decay_leaves_gains_and_biases_alone() -> None:
+    encoder = {"layers": 2, "layer_norm": True, "bidirectional": True, "units": D}
+    model = build_model(Model(embedding_size=E, encoder=encoder, decoder={"units": D, "layer_norm": True}), SOURCE_V, SOURCE_V)
+    model({"source_ids": np.ones((1, 3), np.int32), "target_inputs": np.ones((1, 3), np.int32)})
+    decaying = {weight.path for weight in model.trainable_variables if decays(weight)}
+    assert any("recurrent_kernel" in path for path in decaying) and any("embeddings" in path for path in decaying)
+    assert not [path for path in decaying if "scale" in path or "bias" in path]
+    assert [weight.path for weight in model.trainable_variables if "scale" in weight.path]

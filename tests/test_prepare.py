@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from toy import split_of
 
 from pipeline import prepare
 from pipeline.configuration import parse_config
 from pipeline.data import corpus
 from pipeline.data.corpus import load_split, prepare_corpus
-from pipeline.data.splits import split_key, split_of
+from pipeline.data.splits import split_key
 from pipeline.runtime.errors import UserError
 from pipeline.support.run_directory import SPLITS, RunDirectory
 

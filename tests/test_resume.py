@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from toy_training import history, history_text, started, state, states, train_and_kill
 
-from pipeline import train
+from pipeline import prepare, tokenize, train
+from pipeline.data.subwords import Tokenizer
 from pipeline.runtime.errors import UserError
 from pipeline.support.run_directory import RunDirectory
 from pipeline.training.checkpoints import Checkpoints, Progress, Recent
@@ -129,6 +130,45 @@ def test_a_training_in_progress_keeps_its_settings(tmp_path: Path, capsys: Captu
     assert run.load_config().model.dropout == 0.5
 
 
+def test_a_training_in_progress_keeps_its_data_and_its_tokenizer(tmp_path: Path, capsys: Captured, monkeypatch: pytest.MonkeyPatch) -> None:
+    arguments = started(tmp_path, "training.validations=2", SAVE_ALWAYS)
+    run = RunDirectory(tmp_path / "toy")
+    with monkeypatch.context() as patch:
+        interrupt_after(4, patch)
+        assert train.main(arguments) == 130
+    kept = {path.name: path.read_bytes() for path in states(run)}
+    fingerprint = Tokenizer.load(run.tokenizer).fingerprint
+
+    # As many sentences, of the same pieces, with other weights.
+    capsys.readouterr()
+    heavier = [*arguments, "--set", "data.sources.0.weight=2"]
+    assert prepare.main(heavier) == tokenize.main(heavier) == 0
+    assert train.main(heavier) == 2
+    assert "  data.train: " in capsys.readouterr().err
+
+    assert tokenize.main([*heavier, "--set", "tokenizer.type=bpe"]) == 2
+    assert "holds a training in progress, and this corpus and these settings give another tokenizer" in capsys.readouterr().err
+    assert {path.name: path.read_bytes() for path in states(run)} == kept
+    assert Tokenizer.load(run.tokenizer).fingerprint == fingerprint
+
+    assert prepare.main(arguments) == tokenize.main(arguments) == train.main(arguments) == 0
+    assert "going on from update 4 of 10" in capsys.readouterr().err
+
+
+def test_killed_before_its_end_is_recorded_it_is_not_trained_again(
+    tmp_path: Path, capsys: Captured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arguments = started(tmp_path, "training.validations=2", "training.max_updates=4")
+    with monkeypatch.context() as patch:
+        patch.setattr(train, "say_what_came_of_it", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        assert train.main(arguments) == 130
+    weights = RunDirectory(tmp_path / "toy").best_weights.read_bytes()
+    assert train.main(arguments) == 0
+    assert "going on from update 4 of 4" in capsys.readouterr().err
+    assert RunDirectory(tmp_path / "toy").best_weights.read_bytes() == weights
+    assert not states(RunDirectory(tmp_path / "toy"))
+
+
 def test_what_does_not_change_the_numbers_may_change(tmp_path: Path, capsys: Captured, monkeypatch: pytest.MonkeyPatch) -> None:
     arguments = started(tmp_path, "training.validations=2", SAVE_ALWAYS)
     with monkeypatch.context() as patch:
@@ -189,4 +229,4 @@ def test_checkpoints_of_another_training_are_refused(tmp_path: Path) -> None:
         ):
             refuse()
     with pytest.raises(UserError, match=r"written by another version of this program, whose model is another\. Or set it aside"):
-        Checkpoints(tmp_path, old).restore([Variable(0, shape=(2, 2))])
+        Checkpoints(tmp_path, old, again="Or set it aside.").restore([Variable(0, shape=(2, 2))])

@@ -101,7 +101,7 @@ def test_a_second_run_does_nothing_and_says_so(toy: Toy, capsys: pytest.CaptureF
     for out in (first.out, second.out):
         assert "scores         artifacts/toy/evaluation.json" in out
         assert out.endswith("python -m pipeline.translate --run artifacts/toy\n")
-    assert second.out.count("(skipped; earlier)") == 5
+    assert second.out.count("(earlier)") == 5
     assert list(toy.records) == ALL
     assert toy.records["train"]["seconds"] >= 0
 
@@ -208,13 +208,31 @@ def test_a_stage_that_fails_is_not_recorded(toy: Toy, capsys: pytest.CaptureFixt
     def fail() -> None:
         raise UserError("the corpus is empty")
 
+    def fail_late() -> None:
+        (toy.folder / "artifacts/toy" / MADE["train"]).write_text("half")
+        fail()
+
     toy.run()
-    toy.stage("train", fail)
-    assert command.main(["toy.yaml", "--set", "training.epochs=2"]) == 2
-    assert capsys.readouterr().err.endswith("error: the corpus is empty\n")
-    assert "train" not in toy.records
-    toy.stage("train", None)
-    assert toy.run() == ["train"], "the first config again: its weights may be half written over"
+    for failure, again in ((fail, []), (fail_late, ["train"])):
+        toy.stage("train", failure)
+        assert command.main(["toy.yaml", "--set", "training.epochs=2"]) == 2
+        assert capsys.readouterr().err.endswith("error: the corpus is empty\n")
+        assert ("train" in toy.records) == (failure is fail)
+        toy.stage("train", None)
+        assert toy.run() == again, "the first config again: done as before, unless its weights may be half written over"
+
+
+def test_a_training_that_is_left_alone_keeps_its_config(toy: Toy) -> None:
+    toy.run()
+    run = RunDirectory(toy.folder / "artifacts/toy")
+    assert toy.run("--set", "model.embedding_size=64", "--until", "tokenize") == []
+    assert run.load_config().model.embedding_size != 64
+
+
+def test_what_is_not_there_is_not_spoken_of(toy: Toy, capsys: pytest.CaptureFixture[str]) -> None:
+    toy.run("--until", "prepare")
+    out = capsys.readouterr().out
+    assert "prepare" in out and "The run" not in out and "Translate" not in out
 
 
 def test_ctrl_c_is_one_line(toy: Toy, capsys: pytest.CaptureFixture[str]) -> None:

@@ -69,8 +69,9 @@ def test_wrong_encoding_names_file_line_and_byte(tmp_path: Path) -> None:
 
 
 def test_unknown_encoding(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="encoding 'utf-9' is not known"):
-        texts(parallel(tmp_path, "a\n", "b\n", encoding="utf-9"))
+    for encoding in ("utf-9", "rot13"):
+        with pytest.raises(UserError, match=f"encoding '{encoding}' is not known"):
+            texts(parallel(tmp_path, "a\n", "b\n", encoding=encoding))
 
 
 def test_a_file_is_no_folder(tmp_path: Path) -> None:
@@ -145,6 +146,13 @@ TMX = """<?xml version="1.0" encoding="UTF-8"?>
 def test_tmx(tmp_path: Path, name: str) -> None:
     assert texts(one(tmp_path / name, TMX)) == [("The house & the tree", "Das Haus und der Baum"), ("Yes", "Ja")]
     assert texts(one(tmp_path / name, TMX), "fr", "de") == [("Oui", "Ja")]
+
+
+def test_tmx_of_old_has_languages_without_a_namespace(tmp_path: Path) -> None:
+    assert texts(one(tmp_path / "a.tmx", TMX.replace("xml:lang", "lang"))) == [
+        ("The house & the tree", "Das Haus und der Baum"),
+        ("Yes", "Ja"),
+    ]
 
 
 def test_tmx_of_other_languages_lists_those_there(tmp_path: Path) -> None:
@@ -381,6 +389,13 @@ def test_hub_missing_split_lists_those_there(tmp_path: Path) -> None:
 def test_hub_file_that_is_broken_further_down(tmp_path: Path, name: str, text: str) -> None:
     file(tmp_path / name, text)
     with pytest.raises(UserError, match=r"split train: cannot be read: .*Repair the file"):
+        texts(HubSource(kind="hub", name=str(tmp_path)))
+
+
+def test_hub_file_that_is_cut_short(tmp_path: Path) -> None:
+    lines = "".join(f'{{"en": "one {number}", "de": "eins {number * 7}"}}\n' for number in range(5000))
+    (tmp_path / "train.jsonl.gz").write_bytes(gzip.compress(lines.encode())[:-2000])
+    with pytest.raises(UserError, match=r"cannot be (read|opened)"):
         texts(HubSource(kind="hub", name=str(tmp_path)))
 
 

@@ -4,10 +4,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from toy import split_of
 
 from pipeline.data import fates as fate
 from pipeline.data.buckets import HashBuckets
-from pipeline.data.splits import hash64, split_key, split_of
+from pipeline.data.splits import hash64, split_key
 
 
 @pytest.mark.parametrize("other", ["turn on relay 12", "Turn  on Relay 3!", "TURN ON RELAY 700 ...", "\uff34urn on relay 1"])

@@ -5,6 +5,8 @@ from __future__ import annotations
 import random
 from pathlib import Path
 
+from pipeline.data.splits import hash64, split_bounds, split_key
+
 CONFIG = """
 name: toy
 data:
@@ -36,6 +38,13 @@ training:
   precision: float32
 decoding: {{max_tokens: 20}}
 """
+
+
+def split_of(source: str, validation: float, test: float) -> str:
+    """The split of a source by its hash alone."""
+    key = hash64(split_key(source))
+    below, from_ = split_bounds(validation, test)
+    return "test" if key < below else "validation" if key >= from_ else "train"
 
 
 def write_toy(folder: Path, pairs: int = 600, shortest: int = 2, longest: int = 4, seed: int = 1) -> Path:

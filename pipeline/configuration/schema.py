@@ -89,7 +89,7 @@ class Training(Section):
     precision: Literal["auto", "float32", "bfloat16"] = Field(
         "auto", description="Of the matrix products; auto takes bfloat16 where the processor multiplies it faster."
     )
-    seed: int = Field(1, ge=0, description="Of initialisation, dropout, data order and sub-word sampling.")
+    seed: int = Field(1, ge=0, lt=2**32, description="Of initialisation, dropout, data order and sub-word sampling.")
     tensorboard: bool = Field(False, description="Write TensorBoard logs to <run>/tensorboard.")
 
 
@@ -104,7 +104,7 @@ class Sampling(Section):
     top_p: Annotated[float, Field(gt=0.0, le=1.0)] = Field(
         1.0, description="Only the likeliest tokens that together have this probability are in the lot; 1 = all."
     )
-    seed: int = Field(1, ge=0, description="Of the lot.")
+    seed: int = Field(1, ge=0, lt=2**32, description="Of the lot.")
 
 
 class Decoding(Section):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import string
 from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
@@ -162,10 +163,10 @@ class Tokenizer(Section):
     def _compile(cls, value: list[str]) -> list[str]:
         for pattern in value:
             try:
-                compiled = re.compile(pattern)
-            except re.error as error:
+                compiled = re.compile(pattern, re.ASCII)
+            except (re.error, ValueError) as error:
                 raise ValueError(f"{pattern!r} is not a regular expression: {error}") from None
-            if compiled.match(""):
+            if compiled.match("") or not all(match[0] for match in compiled.finditer(string.printable)):  # such as \b
                 raise ValueError(f"{pattern!r} matches the empty string")
         return value
 

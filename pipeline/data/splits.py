@@ -39,10 +39,3 @@ def split_bounds(validation: float, test: float) -> tuple[int, int]:
     From opposite ends, so that changing one share moves no pair into or out of the other.
     """
     return round(test * _RANGE), _RANGE - round(validation * _RANGE)
-
-
-def split_of(source: str, validation: float, test: float) -> str:
-    """The split of one source sentence by its hash alone."""
-    key = hash64(split_key(source))
-    below, from_ = split_bounds(validation, test)
-    return "test" if key < below else "validation" if key >= from_ else "train"

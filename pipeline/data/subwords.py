@@ -141,8 +141,12 @@ class Tokenizer:
                 raise UserError(f"{self.where}: its pieces are not those of the slots that {DETAILS} describes. Run tokenize again.")
 
     @classmethod
-    def load(cls, folder: Path) -> Tokenizer:
+    def load(cls, folder: Path, unknown: str = "copy") -> Tokenizer:
         """Reads what `subword_training.train_tokenizer` wrote.
+
+        Args:
+            folder: where that is.
+            unknown: `decoding.unknown`; "mark": see `without_copies`.
 
         Raises:
             UserError: a file is missing or damaged, or is not the one that tokenizer.json describes.
@@ -166,7 +170,8 @@ class Tokenizer:
                 )
         source, target = (loaded[details[side]["file"]] for side in ("source", "target"))
         slots = Slots(tuple(details["slots"]["patterns"]), details["slots"]["number"]).knowing(source.characters)
-        return cls(source, target, slots, str(folder))
+        tokenizer = cls(source, target, slots, str(folder))
+        return tokenizer.without_copies() if unknown == "mark" else tokenizer
 
     def encode_source(self, texts: Sequence[str]) -> tuple[list[list[int]], list[dict[str, str]]]:
         """Sources as the model reads them: of each its ids, without EOS, and what stands in its slots."""

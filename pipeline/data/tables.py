@@ -8,6 +8,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pyarrow as pa
 
 from pipeline.runtime.errors import UserError
@@ -59,8 +60,9 @@ class TableWriter:
     def _flush(self) -> None:
         for batch in pa.Table.from_batches(self._waiting, SCHEMA).combine_chunks().to_batches():
             self._writer.write_batch(batch)
-            for column in batch.columns[:2]:
+            for column in batch.columns[:3]:
                 self._digest.update("\n".join(column.to_pylist()).encode())
+            self._digest.update(np.asarray(batch.column("weight")).tobytes())
         self._waiting.clear()
 
     def _finish(self) -> None:

@@ -81,9 +81,7 @@ class Translator:
             UserError: a run is not trained, or its weights do not fit its config or tokenizer (see `load_model`), or the runs do not
                 go together (see `load_others`).
         """
-        tokenizer = Tokenizer.load(run.tokenizer)
-        if config.decoding.unknown == "mark":
-            tokenizer = tokenizer.without_copies()
+        tokenizer = Tokenizer.load(run.tokenizer, config.decoding.unknown)
         members = [load_model(run, config, tokenizer), *load_others(others, config, tokenizer)]
         model = Ensemble(members) if others else members[0]
         batch, multiple = config.decoding.batch_sentences, config.training.pad_multiple

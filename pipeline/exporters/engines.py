@@ -34,9 +34,7 @@ def load_translator(run: RunDirectory, config: Config, *others: RunDirectory, gl
         raise UserError("decoding.engine: litert translates with one model; leave --ensemble out, or set it to keras.")
     if glossary is not None:
         raise UserError("decoding.engine: a .tflite file knows no glossary; set it to keras.")
-    tokenizer = Tokenizer.load(run.tokenizer)
-    if config.decoding.unknown == "mark":
-        tokenizer = tokenizer.without_copies()
+    tokenizer = Tokenizer.load(run.tokenizer, config.decoding.unknown)
     report = read_json(run.export_report) if run.export_report.is_file() else {}
     if report and report.get("weights") != sha256(run.best_weights):
         raise UserError(

@@ -13,7 +13,7 @@ COLUMNS = {
     "seconds": "of training and validating so far",
     "learning_rate": "of the last update",
     "tokens_per_second": "target tokens since the last validation, padding not counted",
-    "train_loss": "mean since the last validation, nats a token, label smoothing included",
+    "train_loss": "mean since the last validation, nats a token, label smoothing and consistency included",
     "gradient_norm": "mean over the updates since the last validation, before clipping",
     "gradient_norm_max": "the largest of them",
     "clipped": "share of these updates whose gradient was longer than training.clip_norm, and was cut to that",

@@ -59,8 +59,9 @@ STAGES = {
             keys=(*LANGUAGES, "data.cleaning", "tokenizer", "model", "training"),
             keys_left_out=("training.save_minutes", "training.tensorboard", *FOR_THE_LAST_MODEL),
             needs=("prepare", "tokenize"),
-            files=("diversification/train/*",),
-            result=("diversification/train/*.arrow",),
+            files=("diversification/train/*", "diversification/forward/checkpoints/best.weights.h5"),
+            # Whose weights the last training may begin with.
+            result=("diversification/train/*.arrow", "diversification/forward/checkpoints/best.weights.h5"),
             code_left_out=("configuration", "support", "inspect"),  # its helpers are watched, too
         ),
         Stage(

@@ -51,6 +51,8 @@ _SHARED = ("config", "run", "overrides", "artifacts")
 def perform(name: str, config: Config, run: RunDirectory, *, store_config: bool = True, **options: Any) -> float:
     """Does a stage, changed or not, and records it; gives back its seconds.
 
+    A stage may have a function `finished(config, run)`, which is called when it is recorded.
+
     Args:
         store_config: keep `config` as the run's own; not for a command that only tries other values on a finished run.
         options: of that stage alone, handed to its `run_stage`.
@@ -67,14 +69,20 @@ def _perform(stage: Stage, config: Config, run: RunDirectory, store_config: bool
         require(run, config, needed)
     # The record goes first: if the stage is stopped half-way, its files are neither the old ones nor the new ones.
     records = load_records(run)
-    records.pop(stage.name, None)
+    before = records.pop(stage.name, None)
     _store_records(run, records)
     # What a training has left, finished or in progress, needs its own config until others take its place.
     if store_config and not run.checkpoints.exists():
         run.store_config(config)
     made_from = _made_from(stage, config, records)
     start = time.monotonic()
-    importlib.import_module(f"pipeline.{stage.name}").run_stage(config, run, **options)
+    module = importlib.import_module(f"pipeline.{stage.name}")
+    try:
+        module.run_stage(config, run, **options)
+    except BaseException:
+        if before is not None and _untouched(stage, before, run):
+            _store_records(run, records | {stage.name: before})
+        raise
     seconds = time.monotonic() - start
     records[stage.name] = Record(
         config=made_from["config"],
@@ -87,9 +95,16 @@ def _perform(stage: Stage, config: Config, run: RunDirectory, store_config: bool
         finished=datetime.now(UTC).isoformat(timespec="seconds"),
     )
     _store_records(run, records)
+    if hasattr(module, "finished"):
+        module.finished(config, run)
     if store_config and stage.name in ("train", "evaluate", "export"):
         run.store_config(config)
     return seconds
+
+
+def _untouched(stage: Stage, record: Record, run: RunDirectory) -> bool:
+    """Whether a stage that has failed, such as for want of memory, has left what it had made before as it was."""
+    return bool(stage.result) and _missing(record, run) is None and result_fingerprint(run.root, stage.result) == record["result"]
 
 
 def check_ahead(config: Config, run: RunDirectory, names: Sequence[str]) -> None:

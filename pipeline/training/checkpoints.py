@@ -22,7 +22,6 @@ from pipeline.support.history import Row
 KEPT = 2
 SCHEMA_VERSION = 1
 _ABSENT = "(absent)"
-_AGAIN = "Or set it aside and begin anew: python -m pipeline.train CONFIG --fresh"
 _DAMAGE = (OSError, ValueError, KeyError, EOFError, RuntimeError, zipfile.BadZipFile, zipfile.LargeZipFile, zlib.error)
 _NAME = re.compile(r"state-(\d+)\.npz")
 
@@ -92,10 +91,12 @@ class Checkpoints:
     Args:
         folder: of the run.
         belongs_to: whatever must be equal for going on to make sense: settings, hashes of the data.
+        again: what to do, says an error, to begin anew.
     """
 
-    def __init__(self, folder: Path, belongs_to: dict[str, Any]) -> None:
+    def __init__(self, folder: Path, belongs_to: dict[str, Any], again: str = "") -> None:
         self.folder = folder
+        self._again = again
         self._belongs_to = json.loads(json.dumps(belongs_to))
 
     def save(self, variables: list[Any], progress: Progress) -> None:
@@ -129,7 +130,7 @@ class Checkpoints:
                 continue
             self._refuse_another(path, header)
             if [value.shape for value in values] != [tuple(variable.shape) for variable in variables]:
-                raise UserError(f"{path}: was written by another version of this program, whose model is another. {_AGAIN}")
+                raise UserError(f"{path}: was written by another version of this program, whose model is another. {self._again}")
             for variable, value in zip(variables, values, strict=True):
                 variable.assign(value)
             progress = header["progress"]
@@ -148,6 +149,14 @@ class Checkpoints:
                     pass
                 return self._refuse_another(path, header)
 
+    def found(self) -> dict[str, Any] | None:
+        """What the training in progress belongs to; None if there is none, or none that can be read."""
+        for path in reversed(self._files()):
+            with contextlib.suppress(*_DAMAGE), _opened(path) as (header, _):
+                belongs_to: dict[str, Any] = header["belongs_to"]
+                return belongs_to
+        return None
+
     def clear(self) -> None:
         """Removes the states: a finished training does not go on."""
         for path in self._files():
@@ -155,14 +164,14 @@ class Checkpoints:
 
     def _refuse_another(self, path: Path, header: dict[str, Any]) -> None:
         if header.get("schema_version") != SCHEMA_VERSION:
-            raise UserError(f"{path}: was written by another version of this program. {_AGAIN}")
+            raise UserError(f"{path}: was written by another version of this program. {self._again}")
         before, now = _flat(header["belongs_to"]), _flat(self._belongs_to)
         changed = [key for key in {**before, **now} if before.get(key, _ABSENT) != now.get(key, _ABSENT)]
         if changed:
             lines = [f"  {key}: {before.get(key, _ABSENT)} -> {now.get(key, _ABSENT)}" for key in changed]
             raise UserError(
                 f"{self.folder}: holds a training in progress, at update {header['progress']['update']:,}, that began with other settings "
-                "or data:\n" + "\n".join(lines) + f"\nPut them back, and it goes on. {_AGAIN}"
+                "or data:\n" + "\n".join(lines) + f"\nPut them back, and it goes on. {self._again}"
             )
 
     def _files(self) -> list[Path]:

@@ -9,16 +9,19 @@ from __future__ import annotations
 
 import itertools
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
 from pipeline.configuration import Config
+from pipeline.configuration.schema import Decoding
 from pipeline.data.progress import Progress
+from pipeline.data.splits import split_key
 from pipeline.data.subwords import DETAILS, Tokenizer
 from pipeline.data.tables import SCHEMA, TableWriter, load_split, load_table
+from pipeline.support.console import say
 from pipeline.support.files import read_json, remove, replacing, write_json
 from pipeline.support.run_directory import RunDirectory
 
@@ -61,9 +64,9 @@ def config_of(config: Config, helper: str) -> Config:
                     "diversify": None,
                 }
             ),
-            # What is trained shortly, without consistency, leaves nothing out that a coverage penalty would bring back.
-            "decoding": config.decoding.model_copy(
-                update={"beam_size": settings.beam_size, "best": 1, "sampling": None, "coverage_penalty": 0.0, "engine": "keras"}
+            # Not the run's own search: another one for a finished run would make other pairs, and want another training.
+            "decoding": Decoding(
+                beam_size=settings.beam_size, max_tokens=config.decoding.max_tokens, max_length_ratio=config.decoding.max_length_ratio
             ),
         }
     )
@@ -79,8 +82,10 @@ def prepare_helper(run: RunDirectory, helper: RunDirectory, made_from: dict[str,
         forward: translates as the run will.
     """
     described = helper.root / _MADE_FROM
-    if described.is_file() and read_json(described) == made_from:
-        return
+    if described.is_file():
+        if read_json(described) == made_from:
+            return
+        say(f"{helper.root}: its settings or data have changed; it begins anew")
     remove(helper.root)
     for split in ("train", "validation"):
         if forward:
@@ -105,9 +110,11 @@ def translations_of(config: Config, helper: RunDirectory, label: str) -> Dataset
     """
     from pipeline.decoding.text_stream import TextTranslator
 
-    folder = helper.root / _TRANSLATIONS
-    if folder.is_dir():
+    folder, described = helper.root / _TRANSLATIONS, helper.root / f"{_TRANSLATIONS}.json"
+    made_with = {"decoding": config.decoding.model_dump(mode="json"), "cleaning": config.data.cleaning.model_dump(mode="json")}
+    if folder.is_dir() and described.is_file() and read_json(described) == made_with:
         return load_table(folder)
+    remove(described)
     translator = TextTranslator.load(helper, config)
     table = load_split(helper, "train")
     with replacing(folder) as temporary, TableWriter(temporary) as writer, Progress(label, "sentences") as progress:
@@ -117,17 +124,23 @@ def translations_of(config: Config, helper: RunDirectory, label: str) -> Dataset
             texts = ["" if number in cut else text for number, text in enumerate(texts)]
             writer.write(pa.record_batch([rows["source"], texts, rows["tag"], rows["weight"]], schema=SCHEMA))
             progress.advance(len(texts))
+    write_json(described, made_with)
     return load_table(folder)
 
 
-def new_pairs(train: Dataset, translations: Mapping[str, Dataset]) -> Iterator[tuple[str, str, str, float]]:
-    """The pairs that the helpers have made: source, target, tag, weight; none that is there already, and none with an empty side."""
+def new_pairs(train: Dataset, translations: Mapping[str, Dataset], held_out: Iterable[str]) -> Iterator[tuple[str, str, str, float]]:
+    """The pairs that the helpers have made: source, target, tag, weight.
+
+    None that is there already, none with an empty side, and none whose source is, in all that `split_key` looks at, one of `held_out`,
+    the sources of the validation and test splits: a helper may well come upon one when it translates back.
+    """
     seen = set(zip(train["source"], train["target"], strict=True))
+    kept_out = {split_key(source) for source in held_out}
     for helper, table in translations.items():
         for rows in table.iter(batch_size=10_000):
             for source, target, weight in zip(rows["source"], rows["target"], rows["weight"], strict=True):
                 pair = (source, target) if helper == FORWARD else (target, source)
-                if all(pair) and pair not in seen:
+                if all(pair) and pair not in seen and split_key(pair[0]) not in kept_out:
                     seen.add(pair)
                     yield *pair, SYNTHETIC[helper], weight
 
@@ -147,6 +160,14 @@ def training_table(run: RunDirectory, config: Config) -> Dataset:
     if config.training.diversify is None:
         return train
     return concatenate_datasets([train, load_table(run.diversification / "train")])
+
+
+def data_of(run: RunDirectory, config: Config) -> dict[str, str]:
+    """Hashes of the tables that a training goes by."""
+    tables = {"train": run.split("train"), "validation": run.split("validation")}
+    if config.training.diversify is not None:
+        tables["diversification"] = run.diversification / "train"
+    return {name: load_table(folder)._fingerprint for name, folder in tables.items()}
 
 
 def begin_with_helper(model: Seq2Seq, run: RunDirectory, config: Config, tokenizer: Tokenizer) -> None:

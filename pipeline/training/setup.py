@@ -51,8 +51,8 @@ def new_model(config: Config, source_vocabulary: int, target_vocabulary: int) ->
 
 
 def decays(weight: keras.Variable) -> bool:
-    """Whether weight decay is for this weight: for tables and kernels, not for biases, nor for any other single row of numbers."""
-    return "bias" not in weight.name and sum(size > 1 for size in weight.shape) > 1
+    """Whether weight decay is for this weight: for tables and kernels, not for biases, gains, or any other single row of numbers."""
+    return not any(what in weight.name for what in ("bias", "scale")) and sum(size > 1 for size in weight.shape) > 1
 
 
 def make_validator(model: Seq2Seq, tokenizer: Tokenizer, table: Dataset, config: Config) -> Validator:

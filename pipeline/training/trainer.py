@@ -136,10 +136,6 @@ class Trainer:
                     say(f"saved at update {progress.update:,}")
                     raise KeyboardInterrupt
 
-    def end(self) -> None:
-        """Removes the checkpoints: a finished training does not go on."""
-        self._checkpoints.clear()
-
     def _update(self, batches: Iterator[tuple[int, int, Batch]]) -> None:
         """One update of the weights, from as many batches as the settings accumulate."""
         start = time.monotonic()

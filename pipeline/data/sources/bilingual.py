@@ -32,7 +32,7 @@ def read_tmx(path: Path, source_language: str, target_language: str) -> Texts:
     count = 0
     for element in _elements(path, ("{*}tu",)):
         unit = tmxunit.createfromxmlElement(element)
-        texts = {getXMLlang(node) or "": unit.getNodeText(node) or "" for node in unit.getlanguageNodes()}
+        texts = {getXMLlang(node) or node.get("lang") or "": unit.getNodeText(node) or "" for node in unit.getlanguageNodes()}
         seen.update(texts)
         source, target = _in_language(texts, source_language), _in_language(texts, target_language)
         if source is not None and target is not None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import gzip
 import tempfile
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -75,7 +77,15 @@ def _open(source: HubSource, stack: contextlib.ExitStack) -> dict[str, Any]:
         raise UserError(
             f"{source.name}: {_sentence(error)} Check 'name' and 'revision', or log in if it is private ('hf auth login')."
         ) from error
-    except (datasets.exceptions.DatasetsError, FileNotFoundError, ValueError, RuntimeError) as error:
+    except (
+        datasets.exceptions.DatasetsError,
+        FileNotFoundError,
+        gzip.BadGzipFile,
+        ValueError,
+        RuntimeError,
+        EOFError,
+        zlib.error,
+    ) as error:
         raise UserError(f"{source.name}: cannot be opened: {_sentence(error)} Check 'config' and 'revision' of this source.") from error
     return dict(loaded) if isinstance(loaded, dict) else {"train": loaded}
 
@@ -86,7 +96,7 @@ def _batches(split: Any, where: str) -> Iterator[dict[str, list[Any]]]:
 
     try:
         yield from split.iter(batch_size=_ROWS)
-    except (datasets.exceptions.DatasetsError, ValueError, OSError) as error:
+    except (datasets.exceptions.DatasetsError, ValueError, OSError, EOFError, zlib.error) as error:
         raise UserError(f"{where}: cannot be read: {_sentence(error)} Repair the file, or fetch the data set again.") from error
 
 

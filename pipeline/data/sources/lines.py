@@ -49,6 +49,7 @@ def read_lines(path: Path, encoding: str = "utf-8", remedy: str = _REMEDY) -> It
     """
     try:
         codec = codecs.lookup(encoding).name
+        "".encode(codec)  # refuses rot13 and the like, which are no encodings of text
     except LookupError:
         raise UserError(f"{path}: encoding '{encoding}' is not known. Usual ones: utf-8, latin-1, cp1252, utf-16.") from None
     with opened(path) as file:
