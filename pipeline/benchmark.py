@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 
-from pipeline.support.console import add_config_arguments, add_run_arguments, config_and_run, guarded, say
+from pipeline.support.console import add_config_arguments, add_run_arguments, config_and_run, guarded, positive, say
 from pipeline.support.quiet import import_keras
 
 
@@ -15,17 +15,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     commands = parser.add_subparsers(dest="what", required=True)
     train = commands.add_parser("train", help="target tokens a second, beside what the machine's matrix products allow")
     add_config_arguments(train)
-    train.add_argument("--updates", type=int, default=60, help="updates a round (default: 60)")
-    train.add_argument("--rounds", type=int, default=3, help="rounds of each precision, in turns (default: 3)")
+    train.add_argument("--updates", type=positive, default=60, help="updates a round (default: 60)")
+    train.add_argument("--rounds", type=positive, default=3, help="rounds of each precision, in turns (default: 3)")
     train.add_argument("--precision", action="append", choices=["float32", "bfloat16"], help="default: both")
     translate = commands.add_parser("translate", help="sentences a second of the test split, and milliseconds of one, by each engine")
     add_run_arguments(translate)
-    translate.add_argument("--beam", type=int, action="append", help="of the model's search, as often as needed (default: 1 and 5)")
-    translate.add_argument("--sentences", type=int, default=1000, help="translated at once (default: the first 1000)")
-    translate.add_argument("--length", type=int, default=15, help="pieces of the sentences that are translated alone (default: 15)")
-    translate.add_argument("--rounds", type=int, default=3, help="of each engine, in turns (default: 3)")
+    translate.add_argument("--beam", type=positive, action="append", help="of the model's search, as often as needed (default: 1 and 5)")
+    translate.add_argument("--sentences", type=positive, default=1000, help="translated at once (default: the first 1000)")
+    translate.add_argument("--length", type=positive, default=15, help="pieces of the sentences that are translated alone (default: 15)")
+    translate.add_argument("--rounds", type=positive, default=3, help="of each engine, in turns (default: 3)")
     prepare = commands.add_parser("prepare", help="seconds and peak memory of cleaning and splitting synthetic corpora")
-    prepare.add_argument("--lines", type=int, action="append", help="size of a corpus, as often as needed (default: 100000 and 2000000)")
+    prepare.add_argument(
+        "--lines", type=positive, action="append", help="size of a corpus, as often as needed (default: 100000 and 2000000)"
+    )
     options = parser.parse_args(arguments)
     chosen = {"train": _train, "translate": _translate, "prepare": _prepare}[options.what]
     return guarded(lambda: chosen(options))
@@ -37,16 +39,15 @@ def _train(options: argparse.Namespace) -> int:
 
     require(run, config, "tokenize")
     import_keras()
-    from pipeline.benchmarks.training import measure, summary
+    from pipeline.benchmarks.training import measure
 
+    precisions = list(dict.fromkeys(options.precision or ["float32", "bfloat16"]))
+    say(f"measuring {options.rounds} rounds of {options.updates} updates in {' and '.join(precisions)} ...")
     print(f"{'precision':10} {'target tokens/s':>16} {'training GFLOP/s':>17} {'float32 product GFLOP/s':>24} {'share':>7}")
-    for precision in options.precision or ["float32", "bfloat16"]:
-        say(f"measuring {options.rounds} rounds of {options.updates} updates in {precision} ...")
-        median = summary(measure(config, run, precision, options.updates, options.rounds))
+    for precision, median in measure(config, run, precisions, options.updates, options.rounds).items():
         print(
             f"{precision:10} {median.tokens_per_second:>16,.0f} {median.training_rate / 1e9:>17.1f} "
-            f"{median.product_rate / 1e9:>24.1f} {median.share:>7.0%}",
-            flush=True,
+            f"{median.product_rate / 1e9:>24.1f} {median.share:>7.0%}"
         )
     return 0
 
@@ -69,10 +70,10 @@ def _translate(options: argparse.Namespace) -> int:
 
 
 def _prepare(options: argparse.Namespace) -> int:
-    from pipeline.benchmarks.prepare import measure
+    from pipeline.benchmarks.prepare import LINES, measure
 
     print(f"{'lines':>12} {'seconds':>9} {'peak MB':>9}")
-    for one in measure(options.lines or [100_000, 2_000_000]):
+    for one in measure(options.lines or LINES):
         print(f"{one['lines']:>12,} {one['seconds']:>9.1f} {one['peak_mb']:>9.1f}")
     return 0
 

@@ -187,7 +187,7 @@ def _compare_files(options: argparse.Namespace) -> None:
     if not references:
         raise UserError(f"{options.references}: is empty; there is nothing to score.")
     sources = [] if options.source is None else list(read_lines(options.source, remedy=_REMEDY))
-    if sources and len(sources) != len(references):
+    if options.source is not None and len(sources) != len(references):
         raise _unequal(options.source, sources, options.references, references)
     test = TestSet(sources, references, target_language=language)
     systems = translations_of(options.hypotheses, "", test)

@@ -7,6 +7,8 @@ import sys
 from pathlib import Path
 
 import pytest
+from sacrebleu.metrics import BLEU
+from sacrebleu.significance import PairedTest
 
 from pipeline import evaluate as command
 from pipeline.runtime.errors import UserError
@@ -52,6 +54,16 @@ def test_a_real_difference_is_told_from_chance() -> None:
     assert resampled([one + 1 + (number % 3) for number, one in enumerate(scores)], scores, 1000)[1] < 0.01
     assert resampled([one + (1 if number % 2 else -1.02) for number, one in enumerate(scores)], scores, 1000)[1] > 0.3
     assert resampled(scores, list(scores), 1000)[1] == 1.0
+
+
+def test_p_values_are_as_large_as_those_of_sacrebleu() -> None:
+    """Of texts of one word each, BLEU of one order is a mean over the sentences, as COMET is."""
+    references = ["yes"] * 300
+    first, second = (["no" if number % step == 0 else "yes" for number in range(300)] for step in (5, 7))
+    bleu = BLEU(max_ngram_order=1, force=True)
+    expected = PairedTest([("first", first), ("second", second)], {"bleu": bleu}, [references], "bs", 1000)()[1]["BLEU"][1].p_value
+    scores = [[100.0 * (text == "yes") for text in texts] for texts in (first, second)]
+    assert resampled(scores[1], scores[0], 1000)[1] == pytest.approx(expected, abs=0.02)
 
 
 def test_it_stands_beside_the_other_scores(comet: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

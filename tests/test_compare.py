@@ -261,6 +261,13 @@ variations:
     assert (config.training.patience, config.data.sources[0].tag) == (None, "x: y")
 
 
+def test_a_date_is_the_text_that_it_was(project: Project) -> None:
+    project.file("base: configs/base.yaml\nvariations:\n  may: {data.sources: [{kind: files, path: toy.tsv, tag: 2024-05-01}]}\n")
+    project.compare()
+    [may] = project.json["variations"]
+    assert may["changes"] == {"data.sources": [{"kind": "files", "path": "toy.tsv", "tag": "2024-05-01"}]}
+
+
 def test_the_command_line_wins(project: Project) -> None:
     plan = load_plan(Path("cells.yaml"), ["training.epochs=9", "model.embedding_size=8"], Path("elsewhere"))
     assert [(v.config.training.epochs, v.config.model.embedding_size) for v in plan.variations] == [(9, 8), (9, 8)]

@@ -8,12 +8,15 @@ import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 
 import keras
+import numpy as np
 import pytest
 from toy_training import started
 
 from pipeline.data.subwords import Tokenizer
 from pipeline.decoding.weights import keep_weights
 from pipeline.inspect.__main__ import main
+from pipeline.inspect.drawing import matrices, strips, word_map
+from pipeline.support.figures import save_figure
 from pipeline.support.run_directory import RunDirectory
 from pipeline.training.setup import new_model
 
@@ -63,6 +66,15 @@ def test_a_picture_is_the_same_every_time_and_lies_in_the_run_by_default(run: Ru
     first = (run.root / "inspection" / "attention.svg").read_bytes()
     assert main(["attention", "--run", str(run.root), TEXT]) == 0
     assert (run.root / "inspection" / "attention.svg").read_bytes() == first
+
+
+def test_dollars_are_no_formula(tmp_path: Path) -> None:
+    pieces = ["▁Step", "%1$d/%2$d", "$x^$", "</s>"]
+    figures = [matrices({"attention": np.eye(4, dtype=np.float32)}, pieces, pieces), strips([("unit 1", pieces, np.ones(4))])]
+    figures.append(word_map(np.eye(4, 2, dtype=np.float32), pieces))
+    for number, figure in enumerate(figures):
+        save_figure(figure, tmp_path / f"{number}.svg")
+        assert {"%1$d/%2$d", "$x^$"} <= set(texts_in(tmp_path / f"{number}.svg"))
 
 
 def test_units_that_track_are_printed_and_drawn(run: RunDirectory, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -50,6 +50,21 @@ def test_a_finished_run_has_curves_scores_translations_and_attention_complete_in
     assert not re.search(r'(?:src|href)="(?!#|data:)', page)
 
 
+@pytest.mark.slow
+def test_scores_of_earlier_weights_and_of_another_search_are_not_taken_for_the_run_s_own(tmp_path: Path) -> None:
+    arguments = started(tmp_path, "training.validations=2")
+    assert train.main(arguments) == 0
+    run = RunDirectory(tmp_path / "toy")
+    assert evaluate.main(["--run", str(run.root), "--set", "decoding.length_penalty=0.5", "--set", "decoding.beam_size=3"]) == 0
+    assert report.main([str(run.root)]) == 0
+    assert "sentences, beam 3, <code>decoding.length_penalty: 0.5</code></h3>" in (run.root / "report.html").read_text()
+    assert train.main([*arguments, "--fresh", "--set", "training.seed=7"]) == 0
+    assert report.main([str(run.root)]) == 0
+    found = sections((run.root / "report.html").read_text())
+    assert "the scores are of earlier weights" in found["Scores"] and "BLEU" not in found["Scores"]
+    assert "Not there yet" in found["Translations"]
+
+
 def test_what_is_no_run_is_refused_and_text_is_escaped(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert report.main([str(tmp_path)]) == 2
     assert "is not a run" in capsys.readouterr().err

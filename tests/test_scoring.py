@@ -16,6 +16,7 @@ from pipeline.decoding.evaluation import evaluate, read_hypotheses, write_hypoth
 from pipeline.decoding.text_stream import TextTranslator
 from pipeline.runtime.errors import UserError
 from pipeline.scoring.breakdowns import bleu_by_confidence, bleu_by_group, bleu_by_length, bleu_by_rarity, count_words, rank_correlation
+from pipeline.scoring.charts import grouped_bars
 from pipeline.scoring.metrics import bleu_signature, bleu_tokenizer, corpus_bleu, score, score_systems, sentence_scores
 from pipeline.scoring.moses import moses
 from pipeline.scoring.systems import TestSet, judge, part_tables, sample_indices, score_table
@@ -217,6 +218,18 @@ def test_bleu_by_the_rarest_word_of_the_source() -> None:
     assert found["0"][1] == pytest.approx(100) and found["1-5"][1] < 70
 
 
+def test_marks_are_parts_of_words_and_languages_without_spaces_have_none() -> None:
+    assert count_words(["हिन्दी में, हिन्दी"]) == {"हिन्दी": 2, "में": 1}
+    for language, parts in {"hi": {"1-5"}, "ja": set(), "zh_TW": set()}.items():
+        judged = judge(TestSet(["में"], ["in"], (), language, "en"), {"": ["in"]}, {"में": 3})[""]
+        assert set(judged.by_rarity) == parts
+
+
+def test_bars_may_be_called_as_they_like() -> None:
+    chart = grouped_bars(["a$5%$b", "$"], {"$x^$": [1.0, 2.0], "Step %1$d/%2$d": [3.0, 4.0]}, "tag", "BLEU")
+    assert all(f">{name}<" in chart for name in ("a$5%$b", "$", "$x^$", "Step %1$d/%2$d"))
+
+
 def test_bleu_by_confidence() -> None:
     texts = [f"sentence number {number} of eight" for number in range(8)]
     wrong = [text if number > 3 else f"nothing like it {number}" for number, text in enumerate(texts)]
@@ -356,6 +369,16 @@ def test_files_of_different_length_are_refused(tmp_path: Path, capsys: pytest.Ca
     assert f"{other} has 1 lines, but {hypotheses} has 3: they must match line by line." in capsys.readouterr().err
 
 
+def test_an_empty_source_is_not_taken_for_none_and_a_folder_not_for_a_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    hypotheses, empty = write(tmp_path / "h.txt", HYPOTHESES), write(tmp_path / "s.txt", [])
+    assert command.main(["--source", empty, "--hypotheses", hypotheses, "--references", hypotheses]) == 2
+    assert f"{empty} has 0 lines, but {hypotheses} has 3" in capsys.readouterr().err
+    assert command.main(["--hypotheses", str(tmp_path), "--references", hypotheses]) == 2
+    assert "is a folder; expected a file with a translation a line" in capsys.readouterr().err
+    assert command.main(["--hypotheses", hypotheses, "--references", hypotheses, "--page", str(tmp_path)]) == 2
+    assert f"{tmp_path}: is a folder; expected the name of a file." in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [(b"", "is empty"), (b"a\nb\xff\n", "h.txt:2: byte 2 of the line (0xFF) is not utf-8"), (None, "h.txt: no such file")],
@@ -379,6 +402,8 @@ def test_unusable_files_are_refused(tmp_path: Path, capsys: pytest.CaptureFixtur
         ["--run", "x", "--against", "y", "--ensemble", "z"],
         ["--run", "x", "--against", "y", "--engine", "litert"],
         ["--run", "x", "--page", "p.html"],
+        ["--hypotheses", "h", "--references", "r", "--set", "evaluation.tokenized_bleu=true"],
+        ["--run", "x", "--hypotheses", "h", "--references", "r", "--source", "s"],
     ],
 )
 def test_options_that_do_not_go_together(options: list[str], capsys: pytest.CaptureFixture[str]) -> None:

@@ -29,8 +29,6 @@ class Measurement:
 
     Pages that processes share are counted once for each: the true figure is lower.
     """
-    kept: int
-    """Pairs in all splits."""
 
 
 def measure(lines: list[int]) -> list[dict[str, float]]:
@@ -63,11 +61,7 @@ def _measure(lines: int) -> Measurement:
         seconds = time.perf_counter() - start
         if process.returncode != 0:
             raise UserError(f"prepare failed on {lines:,} synthetic lines:\n{(folder / 'log').read_text()}")
-        from pipeline.support.files import read_json
-
-        report = read_json(folder / "artifacts" / "synthetic" / "data" / "report.json")
-        kept = sum(split["pairs"] for split in report["splits"].values())
-        return Measurement(lines, round(seconds, 1), round(peak / 1e6, 1), kept)
+        return Measurement(lines, round(seconds, 1), round(peak / 1e6, 1))
 
 
 def _write_corpus(folder: Path, lines: int) -> None:

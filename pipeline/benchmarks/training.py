@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import keras
@@ -28,7 +28,7 @@ _WARM_UP = 5
 
 @dataclass(frozen=True)
 class Measured:
-    """One round.
+    """One round, or the medians of several.
 
     Attributes:
         tokens_per_second: target tokens, EOS counted, padding not.
@@ -46,30 +46,38 @@ class Measured:
         return self.training_rate / self.product_rate
 
 
-def measure(config: Config, run: RunDirectory, precision: str, updates: int, rounds: int) -> list[Measured]:
-    """Trains a new model for some updates on the run's own batches; nothing is kept of it.
+def measure(config: Config, run: RunDirectory, precisions: Sequence[str], updates: int, rounds: int) -> dict[str, Measured]:
+    """Trains new models for some updates on the run's own batches, in turns; nothing is kept of them.
 
     Args:
         config: of the run.
         run: prepared and tokenized.
-        precision: "float32" or "bfloat16".
+        precisions: of the models: "float32", "bfloat16".
         updates: a round.
-        rounds: repeats, one after the other.
+        rounds: of each.
+
+    Returns:
+        Of each precision the medians of its rounds.
     """
     tokenizer = Tokenizer.load(run.tokenizer)
     corpus = TrainingCorpus(load_split(run, "train"), tokenizer, config)
-    config = config.model_copy(update={"training": config.training.model_copy(update={"precision": precision})})
-    keras.utils.set_random_seed(config.training.seed)
-    model = new_model(config, tokenizer.source.size, tokenizer.target.size)
     batches = (batch for _, _, batch in corpus.batches(0, 0))
-    for _ in range(_WARM_UP):
-        update(model, next(batches))
+    models = {}
+    for precision in precisions:
+        chosen = config.model_copy(update={"training": config.training.model_copy(update={"precision": precision})})
+        keras.utils.set_random_seed(config.training.seed)
+        models[precision] = new_model(chosen, tokenizer.source.size, tokenizer.target.size)
+        for _ in range(_WARM_UP):
+            update(models[precision], next(batches))
     product_rate = _product_meter()
-    return [_round(model, batches, updates, product_rate) for _ in range(rounds)]
+    found: dict[str, list[Measured]] = {precision: [] for precision in precisions}
+    for _ in range(rounds):
+        for precision, model in models.items():
+            found[precision].append(_round(model, batches, updates, product_rate))
+    return {precision: _medians(one) for precision, one in found.items()}
 
 
-def summary(rounds: list[Measured]) -> Measured:
-    """The median of each figure."""
+def _medians(rounds: list[Measured]) -> Measured:
     return Measured(
         statistics.median(one.tokens_per_second for one in rounds),
         statistics.median(one.training_rate for one in rounds),

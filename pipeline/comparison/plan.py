@@ -104,8 +104,13 @@ class _Change:
 
     @property
     def override(self) -> str:
-        """As it would follow `--set`; JSON is YAML as well, and a date becomes the text that it was."""
-        return f"{self.key}={json.dumps(self.value, ensure_ascii=False, default=str)}"
+        """As it would follow `--set`; JSON is YAML as well."""
+        return f"{self.key}={json.dumps(self.as_json, ensure_ascii=False)}"
+
+    @property
+    def as_json(self) -> Any:
+        """The value as JSON can have it: a date becomes the text that it was."""
+        return json.loads(json.dumps(self.value, default=str))
 
 
 def load_plan(path: Path, overrides: Sequence[str] = (), artifacts: Path = Path("artifacts")) -> Plan:
@@ -140,7 +145,7 @@ def load_plan(path: Path, overrides: Sequence[str] = (), artifacts: Path = Path(
         mistakes += _renamings(own)
         mistakes += [line if line in everywhere or line.startswith(f"{path}:") else f"{place}variations.{name}: {line}" for line in found]
         if config is not None:
-            changes = {change.key: change.value for change in own}
+            changes = {change.key: change.as_json for change in own}
             variations.append(Variation(name, config, RunDirectory.of(config, folder), changes))
     if mistakes:
         raise ConfigError("\n".join(dict.fromkeys(mistakes)))

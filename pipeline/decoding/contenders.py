@@ -23,14 +23,15 @@ def translations_of(systems: Sequence[str], split: str, test: TestSet) -> dict[s
 
     Args:
         systems: paths of runs, or of text files with a translation a line; NAME=PATH gives one another name than its path's last part.
-        split: of the runs, where the test set comes from.
+        split: of the runs, where the test set comes from; empty where there are files alone.
         test: the test set.
 
     Returns:
         name -> translations.
 
     Raises:
-        UserError: two have one name, a file has another number of lines, or a run has other sentences in that split.
+        UserError: two have one name, a file has another number of lines, or a run has other sentences in that split, or there is a run
+            where files alone are expected.
     """
     found: dict[str, list[str]] = {}
     for system in systems:
@@ -39,6 +40,8 @@ def translations_of(systems: Sequence[str], split: str, test: TestSet) -> dict[s
         name = before if equals else path.name
         if name in found:
             raise UserError(f"two systems are called '{name}'. Name one of them otherwise: another-name={path}")
+        if path.is_dir() and not split:
+            raise UserError(f"{path}: is a folder; expected a file with a translation a line. Runs are compared with --run A --against B.")
         found[name] = of_run(RunDirectory.existing(path), split, test) if path.is_dir() else of_file(path, test)
     return found
 

@@ -13,7 +13,7 @@ Schema of report.json, version 2:
         ops: {operator: count}      of a .tflite, loops' bodies too; those of tflite_text/ have two that are not built in
         seconds                     of making it
         equal: sentences with the model's own ids (all of them, in float32)
-        bleu: on the sentences; p_value: the probability that its difference to the model's is chance (paired bootstrap)
+        bleu: on the sentences; p_value: of its difference to the model's (`pipeline.scoring.metrics.Score`)
         score_difference: largest difference of a score from the model's
         milliseconds: median of a sentence alone, on one thread
         measured                    of tflite/: time and memory in a process of its own, see `pipeline.exporters.measured` }}

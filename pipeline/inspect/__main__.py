@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pipeline.runtime.errors import UserError
-from pipeline.support.console import add_run_arguments, config_and_run, guarded, say
+from pipeline.support.console import add_run_arguments, config_and_run, guarded, positive, say
 from pipeline.support.quiet import import_keras
 from pipeline.support.run_directory import SPLITS, RunDirectory
 
@@ -185,12 +185,6 @@ def _keep(figure: Figure, options: argparse.Namespace, run: RunDirectory) -> Non
     say(f"written: {path}")
 
 
-def _positive(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"expected a number from 1 on, received {text!r}")
-    return int(text)
-
-
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m pipeline.inspect", description="Look into a trained model; pictures: .svg, .png, .pdf."
@@ -220,7 +214,7 @@ def _parser() -> argparse.ArgumentParser:
         if what in ("attention", "saliency"):
             found.add_argument("--words", action="store_true", help="pieces joined to words")
     made["units"].add_argument("--layer", metavar="NAME", help="such as 'encoder 1, forwards' (default: the topmost)")
-    made["beam"].add_argument("--beam", type=_positive, metavar="K", help="beam size (default: the run's)")
+    made["beam"].add_argument("--beam", type=positive, metavar="K", help="beam size (default: the run's)")
 
     trackers = command("trackers", WHOLE["trackers"])
     sentence(trackers)
@@ -231,8 +225,9 @@ def _parser() -> argparse.ArgumentParser:
     split(gradients)
     embeddings = command("embeddings", WHOLE["embeddings"])
     embeddings.add_argument("words", nargs="*", metavar="WORD", help="show the nearest neighbours of these, and draw no map")
-    embeddings.add_argument("--side", choices=("source", "target"), default="target", help="whose words (default: target)")
-    embeddings.add_argument("--count", type=_positive, default=150, help="words on the map (default: 150)")
+    whose = "whose words (default: target); with one joint vocabulary both sides are the same"
+    embeddings.add_argument("--side", choices=("source", "target"), default="target", help=whose)
+    embeddings.add_argument("--count", type=positive, default=150, help="words on the map (default: 150)")
     alignments = command("alignments", WHOLE["alignments"], output="")
     alignments.add_argument("--source", type=Path, required=True, metavar="FILE", help="text, a sentence a line")
     alignments.add_argument("--target", dest="target_file", type=Path, metavar="FILE", help="its translations (default: the model's own)")

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.inspect.activity import Activity
-from pipeline.support.figures import COLOURS, INK, in_ink, new_figure
+from pipeline.support.figures import COLOURS, INK, in_ink, new_figure, plain
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -33,9 +33,9 @@ def matrices(panels: Mapping[str, Matrix], source: Sequence[str], target: Sequen
         axes = figure.add_subplot(1, len(panels), number + 1)
         _image(axes, matrix)
         axes.set_title(title, fontsize=9)
-        axes.set_xticks(range(len(source)), [_shown(piece) for piece in source], rotation=60, ha="left", rotation_mode="anchor")
+        axes.set_xticks(range(len(source)), [plain(_shown(piece)) for piece in source], rotation=60, ha="left", rotation_mode="anchor")
         axes.xaxis.tick_top()
-        axes.set_yticks(range(len(target)), [] if number else [_shown(piece) for piece in target])
+        axes.set_yticks(range(len(target)), [] if number else [plain(_shown(piece)) for piece in target])
     return figure
 
 
@@ -87,7 +87,7 @@ def strips(rows: Sequence[tuple[str, Sequence[str], NDArray[Any]]]) -> Figure:
         for piece, colour in zip(pieces, _colours(np.asarray(values)[None])[0], strict=True):
             shown = _shown(piece)
             axes.add_patch(Rectangle((place, -2 * number - 1.75), len(shown) + 0.9, 0.4, facecolor=colour, linewidth=0))
-            axes.text(place + 0.45, -2 * number - 1.05, shown, color=INK, family="monospace", fontsize=7.5, va="center")
+            axes.text(place + 0.45, -2 * number - 1.05, plain(shown), color=INK, family="monospace", fontsize=7.5, va="center")
             place += len(shown) + 1
     return figure
 
@@ -96,7 +96,7 @@ def decay_curves(curves: Mapping[str, NDArray[np.float64]]) -> Figure:
     """|d loss_T / d h_t| by T - t, for one or several models, on a logarithmic scale."""
     figure, [axes] = new_figure(5.6, 3.2)
     for colour, (name, values) in zip(itertools.cycle(COLOURS), curves.items(), strict=False):
-        axes.plot(range(len(values)), values, color=colour, label=name, marker="o", markersize=3)
+        axes.plot(range(len(values)), values, color=colour, label=plain(name), marker="o", markersize=3)
     axes.set_yscale("log")
     axes.set_xlabel("T - t: pieces back from the last one")
     axes.set_ylabel("gradient at h_t, as a share of that at h_T")
@@ -110,7 +110,7 @@ def word_map(places: Matrix, names: Sequence[str]) -> Figure:
     figure, [axes] = new_figure(7.5, 5.5)
     axes.scatter(places[:, 0], places[:, 1], s=5, color=COLOURS[0], linewidth=0)
     for (x, y), name in zip(places, names, strict=True):
-        axes.annotate(name, (x, y), xytext=(2, 1), textcoords="offset points", fontsize=6.5, color=INK)
+        axes.annotate(plain(name), (x, y), xytext=(2, 1), textcoords="offset points", fontsize=6.5, color=INK)
     axes.set_axis_off()
     return figure
 
@@ -135,7 +135,7 @@ def _colours(matrix: Matrix) -> NDArray[np.float64]:
 
 def _step_names(activity: Activity, source: Sequence[str], target: Sequence[str]) -> list[str]:
     """What a layer reads at each of its steps."""
-    return [_shown(piece) for piece in (source if activity.side == "source" else ["<s>", *target[:-1]])]
+    return [plain(_shown(piece)) for piece in (source if activity.side == "source" else ["<s>", *target[:-1]])]
 
 
 def _shown(piece: str) -> str:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from pipeline.inspect.beam_tree import Node
 from pipeline.inspect.reading import END
-from pipeline.support.figures import COLOURS, INK, new_figure
+from pipeline.support.figures import COLOURS, INK, new_figure, plain
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -35,7 +35,7 @@ def _draw(axes: Axes, node: Node, depth: int, top: float) -> float:
         below -= child.leaves
     colour = COLOURS[0] if node.best else INK
     name = "<s>" if depth == 0 else node.piece.replace("▁", "") or "_"
-    axes.text(depth, top, name, color=colour, fontsize=7.5, ha="center", va="center", fontweight="bold" if node.best else "normal")
+    axes.text(depth, top, plain(name), color=colour, fontsize=7.5, ha="center", va="center", fontweight="bold" if node.best else "normal")
     if node.score is not None:
         axes.text(depth + (0.45 if name == END else 0.6), top, f"{node.score:.2f}", color=colour, fontsize=7, va="center")
     return top

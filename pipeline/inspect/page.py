@@ -60,8 +60,7 @@ def write_inspection(reader: Reader, run: RunDirectory, texts: Sequence[str] = (
     table = load_split(run, "validation")
     path = path or run.root / "inspection" / "index.html"
     path.parent.mkdir(parents=True, exist_ok=True)
-    fitting = [text for text in table["source"] if reader.tokenizer.count(text) <= reader.config.model.max_tokens] if not texts else []
-    sentences = [_sentence(reader, text) for text in texts or typical(fitting, SHOWN)]
+    sentences = [_sentence(reader, text) for text in texts or typical(reader.readable(table["source"]), SHOWN)]
     say(f"{len(sentences)} sentences drawn; the whole run")
     page = rendered(
         "pipeline.inspect",

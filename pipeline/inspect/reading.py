@@ -76,6 +76,10 @@ class Reader:
         translator = Translator.load(run, config)
         return cls(translator.model, translator.tokenizer, translator, config)
 
+    def readable(self, texts: Sequence[str]) -> list[str]:
+        """Those that are not longer than the model's limit."""
+        return [text for text in texts if self.tokenizer.count(text) <= self.config.model.max_tokens]
+
     def read(self, text: str, translation: str | None = None) -> Reading:
         """Reads a sentence, with its translation by the model, or with another one.
 

@@ -1,4 +1,4 @@
-"""The page of a run, complete in itself; what a run has not got yet is replaced by the command that makes it."""
+"""The page of a run, complete in itself; what a run has not got yet, or from earlier weights, is replaced by the command that makes it."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from pipeline.inspect.reading import Reader
 from pipeline.reporting.charts import length_chart, training_curves
 from pipeline.scoring.systems import sample_indices
 from pipeline.support.figures import svg_of
-from pipeline.support.files import read_json
+from pipeline.support.files import read_json, sha256
 from pipeline.support.history import clipped_share, read_history
 from pipeline.support.pages import rendered
 from pipeline.support.run_directory import RunDirectory
@@ -45,7 +45,10 @@ def run_page(run: RunDirectory, config: Config) -> str:
     Raises:
         UserError: a file of the run is damaged.
     """
-    evaluation = _read(run.evaluation, EVALUATION_VERSION)
+    weights = sha256(run.best_weights) if run.best_weights.is_file() else None
+    evaluated = _read(run.evaluation, EVALUATION_VERSION).get("splits", {})
+    scores = {split: result for split, result in evaluated.items() if result["weights"] == weights}
+    exported = _read(run.export_report, EXPORT_VERSION)
     history = read_history(run)
     return rendered(
         "pipeline.reporting",
@@ -55,23 +58,32 @@ def run_page(run: RunDirectory, config: Config) -> str:
         config=config,
         changed=_changed(config),
         whole_config=dump_config(config),
-        corpus=_read(run.prepare_report, CORPUS_VERSION),
+        corpus=_read(run.prepare_report, CORPUS_VERSION) or None,
         lengths=_lengths(run, config),
         history=history,
         curves=Markup(training_curves(history)) if history else None,
         clipped=clipped_share(run),
         metrics=_METRICS,
-        evaluation=evaluation,
-        translations=_translations(run, evaluation),
+        scores=scores,
+        searched={split: _differing(result["decoding"], config) for split, result in scores.items()},
+        outdated=[split for split in evaluated if split not in scores],
+        translations=_translations(run, scores),
         attention=_attention(run, config),
-        export=_read(run.export_report, EXPORT_VERSION),
+        export=exported if exported.get("weights") == weights else None,
+        export_outdated=bool(exported),
     )
 
 
-def _read(path: Path, schema_version: int) -> dict[str, Any] | None:
-    """A report of a stage; None where there is none of this version: what another version wrote, its command writes anew."""
+def _read(path: Path, schema_version: int) -> dict[str, Any]:
+    """A report of a stage; empty where there is none of this version: what another version wrote, its command writes anew."""
     found: dict[str, Any] = read_json(path) if path.is_file() else {}
-    return found if found.get("schema_version") == schema_version else None
+    return found if found.get("schema_version") == schema_version else {}
+
+
+def _differing(decoding: dict[str, Any], config: Config) -> dict[str, Any]:
+    """What was searched with, where that is not the run's own setting: key -> value."""
+    own = config.decoding.model_dump(mode="json", exclude={"batch_sentences"}) | {"batch_sentences": decoding.get("batch_sentences")}
+    return {key: value for key, value in decoding.items() if own.get(key) != value}
 
 
 def _changed(config: Config) -> dict[str, Any]:
@@ -94,10 +106,10 @@ def _lengths(run: RunDirectory, config: Config) -> Markup | None:
     return Markup(length_chart(pairs.source_lengths - 1, pairs.target_lengths - 1, config.model.max_tokens))
 
 
-def _translations(run: RunDirectory, evaluation: dict[str, Any] | None) -> dict[str, list[tuple[str, str, str]]]:
+def _translations(run: RunDirectory, scores: dict[str, Any]) -> dict[str, list[tuple[str, str, str]]]:
     """Of each split some sentences, spread evenly: source, translation, reference."""
     found: dict[str, list[tuple[str, str, str]]] = {}
-    for split, result in (evaluation or {"splits": {}})["splits"].items():
+    for split, result in scores.items():
         path: Path = run.root / result["hypotheses"]
         if path.is_file():
             sources, hypotheses, references, _ = read_hypotheses(path)
@@ -111,6 +123,6 @@ def _attention(run: RunDirectory, config: Config) -> list[tuple[str, str, Markup
     if not run.best_weights.is_file() or not run.split("validation").is_dir() or config.model.attention.kind == "none":
         return []
     reader = Reader.load(run, config)
-    texts = [text for text in load_split(run, "validation")["source"] if reader.tokenizer.count(text) <= config.model.max_tokens]
+    texts = reader.readable(load_split(run, "validation")["source"])
     readings = [reader.read(text) for text in typical(texts, _ATTENTION)]
     return [(reading.text, reading.translation, Markup(svg_of(attention_picture(reading)))) for reading in readings]

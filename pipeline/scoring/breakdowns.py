@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import re
+import sys
+import unicodedata
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -24,7 +27,8 @@ SOURCE_WORDS = (10, 15, 20, 30)
 OCCURRENCES = (0, 5, 20, 100)
 """How often a source's rarest word was seen in training, where a bucket of `bleu_by_rarity` ends."""
 
-_WORD = re.compile(r"[^\W\d_]+")
+WITHOUT_SPACES = {"zh", "ja", "th", "lo", "km", "my"}
+"""Languages that put none between words: in them `words` finds whole clauses."""
 
 
 def bleu_by_group(hypotheses: Sequence[str], references: Sequence[str], groups: Sequence[Group], language: str = "") -> dict[Group, Part]:
@@ -108,8 +112,14 @@ def count_words(texts: Iterable[str]) -> Counter[str]:
 
 
 def words(text: str) -> list[str]:
-    """The words of a text, in lower case: runs of letters."""
-    return _WORD.findall(text.lower())
+    """The words of a text, in lower case: runs of letters and of the marks on them, such as the vowels of Hindi."""
+    return _word().findall(text.lower())
+
+
+@functools.cache
+def _word() -> re.Pattern[str]:
+    marks = "".join(character for character in map(chr, range(sys.maxunicode)) if unicodedata.category(character).startswith("M"))
+    return re.compile(rf"[^\W\d_](?:[^\W\d_]|[{marks}])*")
 
 
 def _names(ends: Sequence[int], first: int) -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from pipeline.support.figures import COLOURS, INK, new_figure, svg_of
+from pipeline.support.figures import COLOURS, INK, new_figure, plain, svg_of
 
 
 def grouped_bars(groups: Sequence[str], series: Mapping[str, Sequence[float]], axis: str, unit: str) -> str:
@@ -22,9 +22,9 @@ def grouped_bars(groups: Sequence[str], series: Mapping[str, Sequence[float]], a
     width = 0.8 / len(series)
     for number, (name, values) in enumerate(series.items()):
         places = [place + (number - (len(series) - 1) / 2) * width for place in range(len(groups))]
-        bars = axes.bar(places, values, width * 0.94, label=name, color=COLOURS[number % len(COLOURS)])
+        bars = axes.bar(places, values, width * 0.94, label=plain(name), color=COLOURS[number % len(COLOURS)])
         axes.bar_label(bars, fmt="%.1f", fontsize=7, color=INK, padding=1)
-    axes.set_xticks(range(len(groups)), groups)
+    axes.set_xticks(range(len(groups)), [plain(group) for group in groups])
     axes.set_xlabel(axis)
     axes.set_ylabel(unit)
     if len(series) > 1:

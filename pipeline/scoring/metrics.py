@@ -1,7 +1,8 @@
 """How close translations are to their references: BLEU, chrF++ and TER as sacreBLEU computes them (Post, 2018).
 
 Every score comes with an interval of confidence from resamples of the sentences, 1,000 of them (`resamples_of`), and, beside a first
-system, with the probability that the difference to it is chance (paired bootstrap resampling, Koehn, 2004). Both are sacreBLEU's own.
+system, with the p-value of the difference to it (paired bootstrap resampling, Koehn, 2004). Both are sacreBLEU's own. Its p-value looks in
+the direction of the difference alone: of pairs of equally good systems, one of ten has p < 0.05; a test in both directions has twice the p.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from pipeline.scoring.moses import moses, signature_of_moses
 
 RESAMPLES = 1000
 
-# sacreBLEU has the statistics of all resamples at once, up to 100 bytes a sentence of each: 1 GB.
+# sacreBLEU has the statistics of all resamples at once, up to 100 bytes a sentence of each: 1 GB, and above 100,000 sentences 10 KB each.
 _SENTENCES_AT_ONCE = 10_000_000
 
 
@@ -36,7 +37,8 @@ class Score:
     Attributes:
         value: of all sentences.
         interval: half the width of the interval that holds 95 % of the resamples' values.
-        p_value: probability of a difference to the first system as large as this if there were none; None for the first itself.
+        p_value: probability of a difference to the first system as large as this, in its direction, if there were none; None for the first
+            itself.
         signature: how it was computed.
     """
 
@@ -146,7 +148,7 @@ def corpus_bleu(hypotheses: Sequence[str], references: Sequence[str], language: 
 
 
 def bleu_against(hypotheses: Sequence[str], baseline: Sequence[str], references: Sequence[str], language: str = "") -> tuple[float, float]:
-    """BLEU of translations, and the probability that its difference to that of others is chance; see `score_systems`.
+    """BLEU of translations, and the p-value of its difference to that of others; see `Score`.
 
     Raises:
         UserError: as `score_systems` does.

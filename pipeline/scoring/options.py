@@ -37,7 +37,7 @@ def parser() -> argparse.ArgumentParser:
     options.add_argument(
         "--comet",
         metavar="COMMAND",
-        help="also COMET, by this command, such as 'comet/bin/comet-score --gpus 0'; needs the source text: --source or --run",
+        help="also COMET, by this command, such as 'comet/bin/comet-score --gpus 0'; --hypotheses need --source for it",
     )
     options.add_argument("--split", action="append", choices=SPLITS, help="a split of the run, as often as needed (default: the config's)")
     options.add_argument("--source", type=Path, metavar="FILE", help="text for the run to translate, a sentence a line")
@@ -68,6 +68,8 @@ def misfit(options: argparse.Namespace) -> str | None:
         return "--split and --references exclude each other"
     if not options.hypotheses and options.run is None:
         return "expected --run RUN, or --hypotheses FILE --references FILE"
+    if options.overrides and options.hypotheses:
+        return "--set and --hypotheses exclude each other: finished translations are scored as they are"
     if options.ensemble and options.hypotheses:
         return "--ensemble and --hypotheses exclude each other: finished translations need no runs"
     if options.against and (options.hypotheses or options.ensemble or text):
@@ -75,7 +77,7 @@ def misfit(options: argparse.Namespace) -> str | None:
     if options.against and options.engine is not None:
         return "--engine goes with --run alone; write its translations to a file, and compare that: --against NAME=FILE"
     if text and options.hypotheses and options.run is not None:
-        return "with --run, --source and --hypotheses exclude each other: the first is translated, the second already is"
+        return "--run, --source and --hypotheses exclude each other: finished translations need no run; --language names theirs"
     if options.page is not None and not (options.against or options.hypotheses):
         return "--page goes with --against or --hypotheses; of a run alone there is one beside its hypotheses"
     return None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from pipeline.scoring.breakdowns import Part, bleu_by_confidence, bleu_by_group, bleu_by_length, bleu_by_rarity
+from pipeline.scoring.breakdowns import WITHOUT_SPACES, Part, bleu_by_confidence, bleu_by_group, bleu_by_length, bleu_by_rarity
 from pipeline.scoring.metrics import Scores, score_systems
 
 
@@ -38,7 +38,8 @@ class Judged:
         scores: of all of them.
         by_tag: (sentences, BLEU) of each tag, where there are several.
         by_length: the same by the source's length in words, the shortest first.
-        by_rarity: the same by how often the source's rarest word was seen in training, the rarest first; empty where that is unknown.
+        by_rarity: the same by how often the source's rarest word was seen in training, the rarest first; empty where that is unknown, or
+            its language has no spaces between words.
         by_confidence: the same of each quarter by the model's confidence, the least certain first; empty where that is unknown.
     """
 
@@ -83,6 +84,8 @@ def judge(
     """
     scores = score_systems(systems, test.references, test.target_language, tokenized=tokenized, comet=comet, sources=test.sources)
 
+    has_words = test.source_language.replace("_", "-").split("-")[0].lower() not in WITHOUT_SPACES
+
     def judged(name: str, hypotheses: Sequence[str]) -> Judged:
         texts, language = (test.sources, hypotheses, test.references), test.target_language
         return Judged(
@@ -90,7 +93,7 @@ def judge(
             scores[name],
             by_tag=bleu_by_group(hypotheses, test.references, test.tags, language) if len(set(test.tags)) > 1 else {},
             by_length=bleu_by_length(*texts, language) if test.sources else {},
-            by_rarity=bleu_by_rarity(*texts, word_counts, language) if test.sources and word_counts else {},
+            by_rarity=bleu_by_rarity(*texts, word_counts, language) if test.sources and word_counts and has_words else {},
             by_confidence=bleu_by_confidence(confidences[name], hypotheses, test.references, language) if confidences else {},
         )
 

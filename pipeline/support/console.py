@@ -92,6 +92,13 @@ def config_and_run(options: argparse.Namespace) -> tuple[Config, RunDirectory]:
     return config, RunDirectory.of(config, options.artifacts)
 
 
+def positive(text: str) -> int:
+    """A number from 1 on, as the value of an option."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"expected a number from 1 on, received {text!r}")
+    return int(text)
+
+
 def say(message: str) -> None:
     """A line for the person at the terminal, on stderr: stdout is for results."""
     print(message, file=sys.stderr, flush=True)

@@ -44,6 +44,11 @@ def in_ink(axes: Axes) -> None:
         spine.set_color(INK)
 
 
+def plain(text: str) -> str:
+    """A text of a user, such as '%1$d/%2$d', to be shown letter for letter: matplotlib reads what stands between two $ as a formula."""
+    return text.replace("$", r"\$")
+
+
 def svg_of(figure: Figure) -> str:
     """A figure as an <svg> element; the same figure gives the same text, without a date, and with text as text."""
     file = io.StringIO()

@@ -23,7 +23,7 @@ def replacing(path: Path) -> Iterator[Path]:
     The temporary path may become a file or a folder. An existing folder `path` is replaced whole.
 
     Raises:
-        UserError: the disk is full (what was there before is kept).
+        UserError: the disk is full (what was there before is kept), or a file would take the place of a folder.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     _remove_leftovers(path)
@@ -35,6 +35,8 @@ def replacing(path: Path) -> Iterator[Path]:
                 _swap(temporary, path)
             else:
                 if temporary.is_file():
+                    if path.is_dir():
+                        raise UserError(f"{path}: is a folder; expected the name of a file.")
                     with temporary.open("rb") as file:
                         os.fsync(file.fileno())
                 temporary.replace(path)
