@@ -167,7 +167,8 @@ class BeamSearch:
         vetoes = [rule.veto(at, memory) for rule, memory in zip(self.rules, memories, strict=True)]
         allowed = sum(vetoes, start=logits)
         for rule, veto in zip(self.rules, vetoes, strict=True):
-            if (decides := rule.decides(at)) is not None:
+            decides = rule.decides(at)  # no ":=" here: AutoGraph does not know it, and says so in notebooks
+            if decides is not None:
                 allowed = ops.where(decides, logits + veto, allowed)
         return allowed
 
