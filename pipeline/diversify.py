@@ -25,10 +25,18 @@ def run_stage(config: Config, run: RunDirectory) -> None:
     import_keras()
     from pipeline.data.subwords import Tokenizer
     from pipeline.data.tables import load_split, load_table
-    from pipeline.training.diversification import FORWARD, HELPERS, config_of, new_pairs, prepare_helper, translations_of, write_pairs
+    from pipeline.training.diversification import (
+        FORWARD,
+        HELPERS,
+        config_of,
+        data_of,
+        new_pairs,
+        prepare_helper,
+        translations_of,
+        write_pairs,
+    )
 
     train = load_split(run, "train")
-    data = {split: load_split(run, split)._fingerprint for split in ("train", "validation")}
     fingerprint = Tokenizer.load(run.tokenizer).fingerprint
     tables = {}
     for helper in HELPERS:
@@ -36,7 +44,7 @@ def run_stage(config: Config, run: RunDirectory) -> None:
         # What a helper was made from: another corpus, tokenizer or setting of its training begins it anew.
         settings = helpers_config.model_dump(mode="json", include={"tokenizer": True, "model": True, "training": True})
         settings["training"] = {key: value for key, value in settings["training"].items() if key != "save_minutes"}
-        made_from = settings | {"tokenizer.model": fingerprint, "data": data}
+        made_from = settings | {"tokenizer.model": fingerprint, "data": data_of(run, helpers_config)}
         prepare_helper(run, helpers_run, made_from, forward=helper == FORWARD)
         helpers_run.store_config(helpers_config)
         _train(helpers_config, helpers_run, helper)

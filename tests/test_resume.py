@@ -103,12 +103,17 @@ def interrupt_after(update: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Checkpoints, "save", save_and_stop)
 
 
-def test_a_training_in_progress_keeps_its_settings(tmp_path: Path, capsys: Captured, monkeypatch: pytest.MonkeyPatch) -> None:
-    arguments = started(tmp_path, "training.validations=2", SAVE_ALWAYS)
-    run = RunDirectory(tmp_path / "toy")
+def interrupted(folder: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """A training in progress, at update 4 of 10; gives back the arguments that go on with it."""
+    arguments = started(folder, "training.validations=2", SAVE_ALWAYS)
     with monkeypatch.context() as patch:
         interrupt_after(4, patch)
         assert train.main(arguments) == 130
+    return arguments
+
+
+def test_a_training_in_progress_keeps_its_settings(tmp_path: Path, capsys: Captured, monkeypatch: pytest.MonkeyPatch) -> None:
+    arguments, run = interrupted(tmp_path, monkeypatch), RunDirectory(tmp_path / "toy")
     kept = {path.name: path.read_bytes() for path in states(run)}
     capsys.readouterr()
 
@@ -131,11 +136,7 @@ def test_a_training_in_progress_keeps_its_settings(tmp_path: Path, capsys: Captu
 
 
 def test_a_training_in_progress_keeps_its_data_and_its_tokenizer(tmp_path: Path, capsys: Captured, monkeypatch: pytest.MonkeyPatch) -> None:
-    arguments = started(tmp_path, "training.validations=2", SAVE_ALWAYS)
-    run = RunDirectory(tmp_path / "toy")
-    with monkeypatch.context() as patch:
-        interrupt_after(4, patch)
-        assert train.main(arguments) == 130
+    arguments, run = interrupted(tmp_path, monkeypatch), RunDirectory(tmp_path / "toy")
     kept = {path.name: path.read_bytes() for path in states(run)}
     fingerprint = Tokenizer.load(run.tokenizer).fingerprint
 
@@ -170,10 +171,7 @@ def test_killed_before_its_end_is_recorded_it_is_not_trained_again(
 
 
 def test_what_does_not_change_the_numbers_may_change(tmp_path: Path, capsys: Captured, monkeypatch: pytest.MonkeyPatch) -> None:
-    arguments = started(tmp_path, "training.validations=2", SAVE_ALWAYS)
-    with monkeypatch.context() as patch:
-        interrupt_after(4, patch)
-        assert train.main(arguments) == 130
+    arguments = interrupted(tmp_path, monkeypatch)
     assert train.main([*arguments, "--set", "training.save_minutes=5", "--set", "decoding.beam_size=2"]) == 0
     assert "going on from update 4 of 10" in capsys.readouterr().err
     assert [row["update"] for row in history(RunDirectory(tmp_path / "toy"))] == [5, 10]

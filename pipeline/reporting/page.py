@@ -82,8 +82,8 @@ def _read(path: Path, schema_version: int) -> dict[str, Any]:
 
 def _differing(decoding: dict[str, Any], config: Config) -> dict[str, Any]:
     """What was searched with, where that is not the run's own setting: key -> value."""
-    own = config.decoding.model_dump(mode="json", exclude={"batch_sentences"}) | {"batch_sentences": decoding.get("batch_sentences")}
-    return {key: value for key, value in decoding.items() if own.get(key) != value}
+    own = config.decoding.model_dump(mode="json")
+    return {key: value for key, value in decoding.items() if own.get(key) != value and key != "batch_sentences"}
 
 
 def _changed(config: Config) -> dict[str, Any]:

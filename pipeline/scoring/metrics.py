@@ -18,6 +18,7 @@ from sacrebleu.significance import PairedTest
 from pipeline.runtime.errors import UserError
 from pipeline.scoring.comet import comet_scores, resampled
 from pipeline.scoring.moses import moses, signature_of_moses
+from pipeline.support.languages import base_language
 
 RESAMPLES = 1000
 
@@ -177,7 +178,7 @@ def bleu_tokenizer(language: str) -> str:
     Japanese and Korean are cut into words where sacreBLEU's extras for them are installed (`sacrebleu[ja]`, `sacrebleu[ko]`), else
     into characters; the signature says which.
     """
-    match language.replace("_", "-").split("-")[0].lower():  # "zh" of "zh-CN" and "zh_TW"
+    match base_language(language):
         case "zh":
             return "zh"
         case "ja":

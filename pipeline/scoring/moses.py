@@ -6,6 +6,7 @@ import importlib.util
 from collections.abc import Callable, Sequence
 
 from pipeline.runtime.errors import UserError
+from pipeline.support.languages import base_language
 
 
 def moses(language: str) -> Callable[[Sequence[str]], list[str]]:
@@ -43,4 +44,4 @@ def check_sacremoses() -> None:
 
 
 def _rules(language: str) -> str:
-    return language.replace("_", "-").split("-")[0].lower() or "en"
+    return base_language(language) or "en"

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from pipeline.scoring.breakdowns import WITHOUT_SPACES, Part, bleu_by_confidence, bleu_by_group, bleu_by_length, bleu_by_rarity
 from pipeline.scoring.metrics import Scores, score_systems
+from pipeline.support.languages import base_language
 
 
 @dataclass(frozen=True)
@@ -83,8 +84,7 @@ def judge(
         UserError: see `score_systems`.
     """
     scores = score_systems(systems, test.references, test.target_language, tokenized=tokenized, comet=comet, sources=test.sources)
-
-    has_words = test.source_language.replace("_", "-").split("-")[0].lower() not in WITHOUT_SPACES
+    has_words = base_language(test.source_language) not in WITHOUT_SPACES
 
     def judged(name: str, hypotheses: Sequence[str]) -> Judged:
         texts, language = (test.sources, hypotheses, test.references), test.target_language

@@ -143,24 +143,25 @@ class Checkpoints:
         Raises:
             UserError: it belongs to something else; the message lists every key, with both values.
         """
-        for path in reversed(self._files()):
-            with contextlib.suppress(*_DAMAGE):
-                with _opened(path) as (header, _):
-                    pass
-                return self._refuse_another(path, header)
+        if last := self._last():
+            self._refuse_another(*last)
 
     def found(self) -> dict[str, Any] | None:
         """What the training in progress belongs to; None if there is none, or none that can be read."""
-        for path in reversed(self._files()):
-            with contextlib.suppress(*_DAMAGE), _opened(path) as (header, _):
-                belongs_to: dict[str, Any] = header["belongs_to"]
-                return belongs_to
-        return None
+        last = self._last()
+        return last[1]["belongs_to"] if last else None
 
     def clear(self) -> None:
         """Removes the states: a finished training does not go on."""
         for path in self._files():
             remove(path)
+
+    def _last(self) -> tuple[Path, dict[str, Any]] | None:
+        """The last state that can be read, and its header."""
+        for path in reversed(self._files()):
+            with contextlib.suppress(*_DAMAGE), _opened(path) as (header, _):
+                return path, header
+        return None
 
     def _refuse_another(self, path: Path, header: dict[str, Any]) -> None:
         if header.get("schema_version") != SCHEMA_VERSION:

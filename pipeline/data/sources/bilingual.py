@@ -12,6 +12,7 @@ from typing import Any
 
 from pipeline.data.sources.lines import opened
 from pipeline.runtime.errors import UserError
+from pipeline.support.languages import base_language
 
 Texts = Iterator[tuple[str, str]]
 
@@ -119,15 +120,13 @@ def _elements(path: Path, tags: tuple[str, ...]) -> Iterator[Any]:
             raise UserError(f"{path}:{error.lineno}: is not well-formed XML: {error.msg}. Repair the file or export it again.") from error
 
 
-def _base(language: str) -> str:
-    return language.replace("_", "-").split("-")[0].lower()
-
-
 def _in_language(texts: dict[str, str], language: str) -> str | None:
     """The text in that very language, or else in another variety of it (en-US for en)."""
     wanted = language.replace("_", "-").lower()
     exact = next((text for code, text in texts.items() if code.replace("_", "-").lower() == wanted), None)
-    return exact if exact is not None else next((text for code, text in texts.items() if _base(code) == _base(language)), None)
+    if exact is not None:
+        return exact
+    return next((text for code, text in texts.items() if base_language(code) == base_language(language)), None)
 
 
 def _reversed(path: Path, source: str | None, target: str | None, source_language: str, target_language: str) -> bool:
@@ -136,15 +135,15 @@ def _reversed(path: Path, source: str | None, target: str | None, source_languag
     Raises:
         UserError: the file names a language that is neither.
     """
-    ours = (_base(source_language), _base(target_language))
+    ours = (base_language(source_language), base_language(target_language))
     if target is not None:
-        theirs = (_base(source) if source else None, _base(target))
+        theirs = (base_language(source) if source else None, base_language(target))
         if theirs[1] == ours[1] and theirs[0] in (None, ours[0]):
             return False
         if theirs[1] == ours[0] and theirs[0] in (None, ours[1]):
             return True
         said = f"from '{source}' into '{target}'" if source else f"into '{target}'"
         raise UserError(f"{path}: translates {said}, but the config asks for '{source_language}' into '{target_language}'.")
-    if source is not None and _base(source) not in ours:
+    if source is not None and base_language(source) not in ours:
         raise UserError(f"{path}: its source language is '{source}', but the config asks for '{source_language}' into '{target_language}'.")
-    return source is not None and _base(source) == ours[1]
+    return source is not None and base_language(source) == ours[1]

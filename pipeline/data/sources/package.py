@@ -19,6 +19,7 @@ from pipeline.configuration.schema_data import PackageSource
 from pipeline.data.sources.pair import Pair
 from pipeline.data.sources.wheels import fetch_wheel
 from pipeline.runtime.errors import UserError
+from pipeline.support.languages import base_language
 
 _LANGUAGE = r"[A-Za-z]{2,3}(?:[-_][A-Za-z0-9]+)*"
 
@@ -99,7 +100,7 @@ def _language_missing(path: Path, names: list[str], catalogues: str, language: s
         examples = [name for name in names if name.endswith(".json")][:3]
         hint = f"JSON files in it are, for example: {', '.join(examples)}" if examples else "There is no JSON file in it at all"
         return UserError(f"{path}: no file in it matches 'catalogues: {catalogues}'. {hint}.")
-    close = [code for code in there if code.split("-")[0].split("_")[0].lower() == language.split("-")[0].split("_")[0].lower()]
+    close = [code for code in there if base_language(code) == base_language(language)]
     close = close or difflib.get_close_matches(language, there, n=2)
     mean = f" Did you mean {' or '.join(repr(code) for code in close)}?" if close else ""
     listing = ", ".join(f"{code} ({count})" for code, count in sorted(there.items()))
