@@ -167,7 +167,7 @@ class BeamSearch:
         vetoes = [rule.veto(at, memory) for rule, memory in zip(self.rules, memories, strict=True)]
         allowed = sum(vetoes, start=logits)
         for rule, veto in zip(self.rules, vetoes, strict=True):
-            decides = rule.decides(at)  # no ":=" here: AutoGraph does not know it, and says so in notebooks
+            decides = rule.decides(at)
             if decides is not None:
                 allowed = ops.where(decides, logits + veto, allowed)
         return allowed

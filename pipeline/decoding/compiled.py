@@ -18,7 +18,8 @@ def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
 
         # It warns of a function that is traced a few times in hundreds of calls: once for each kind of shapes is what is meant here.
         tf.get_logger().setLevel("ERROR")
-        return tf.function(function, reduce_retracing=True)
+        # No AutoGraph: the code has no Python `if` or `while` on tensors, and to look for them takes seconds.
+        return tf.function(function, reduce_retracing=True, autograph=False)
     if keras.backend.backend() == "jax":
         import jax
 

@@ -75,7 +75,7 @@ class ServedTranslator(tf.Module):
         """The search from ids [B, S] to ids and scores."""
         searching = self._weighed(model.weights, lambda ids: search_translations(model, ids, search)[:2])
         signature = [tf.TensorSpec([None, None], tf.int32)]
-        return compiled_by_xla(searching, signature) if self._xla else tf.function(searching, input_signature=signature)
+        return compiled_by_xla(searching, signature) if self._xla else tf.function(searching, input_signature=signature, autograph=False)
 
     def _weighed(self, originals: Sequence[keras.Variable], function: Callable[..., Tensor]) -> Callable[..., Tensor]:
         """`function` with the weights as they are kept here: made float32 once a call, where they are kept in half of that."""
@@ -89,14 +89,14 @@ class ServedTranslator(tf.Module):
 
         return weighed
 
-    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="texts")])
+    @tf.function(autograph=False, input_signature=[tf.TensorSpec([None], tf.string, name="texts")])
     def translate(self, texts: Tensor) -> dict[str, Tensor]:
         """The signature `serving_default`."""
         source_ids, kept, blank = self._read(texts)
         ids, scores = (part[:, 0] for part in self.search_ids(source_ids))
         return self._answer(ids, scores, kept, blank)
 
-    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="texts")])
+    @tf.function(autograph=False, input_signature=[tf.TensorSpec([None], tf.string, name="texts")])
     def translate_best(self, texts: Tensor) -> dict[str, Tensor]:
         """The signature `best`."""
         source_ids, kept, blank = self._read(texts)
@@ -121,7 +121,7 @@ class ServedTranslator(tf.Module):
             "weights": self._look(source_ids, inputs) * tf.cast(real, tf.float32)[..., None],
         }
 
-    @tf.function(input_signature=[tf.TensorSpec([None, None], tf.int32, name="source_ids")])
+    @tf.function(autograph=False, input_signature=[tf.TensorSpec([None, None], tf.int32, name="source_ids")])
     def translate_ids(self, source_ids: Tensor) -> dict[str, Tensor]:
         """The signature `ids`."""
         ids, scores = (part[:, 0] for part in self.search_ids(source_ids))
@@ -202,7 +202,7 @@ def save_saved_model(
     signatures = {"serving_default": module.translate, "best": module.translate_best, "ids": module.translate_ids}
     if model.decoder.attention.context_size:
         signatures["attention"] = tf.function(
-            module.translate_with_attention, input_signature=[tf.TensorSpec([None], tf.string, name="texts")]
+            module.translate_with_attention, autograph=False, input_signature=[tf.TensorSpec([None], tf.string, name="texts")]
         )
     # The gradients of our recurrence are for training.
     options = tf.saved_model.SaveOptions(experimental_custom_gradients=False)

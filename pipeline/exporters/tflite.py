@@ -56,18 +56,19 @@ def traced(model: Seq2Seq, search: Search, max_tokens: int) -> Iterator[Path]:
             self.weights = [weight.value for weight in model.weights]
 
         # The batch is one and known: an unknown one brings lists of tensors, which the built-in operators lack.
-        @tf.function(input_signature=[tf.TensorSpec([1, max_tokens + 1], tf.int32), tf.TensorSpec([1], tf.int32)])
+        @tf.function(autograph=False, input_signature=[tf.TensorSpec([1, max_tokens + 1], tf.int32), tf.TensorSpec([1], tf.int32)])
         def translate(self, source_ids: Tensor, length: Tensor) -> dict[str, Tensor]:
             sentence = tf.ensure_shape(source_ids[:, : length[0]], [1, None])
             found = search_translations(model, sentence, search)
             return {"ids": found.ids[:, 0], "score": found.scores[:, 0], "log_prob": found.log_probs[:, 0]}
 
         @tf.function(
+            autograph=False,
             input_signature=[
                 tf.TensorSpec([1, max_tokens + 1], tf.int32),
                 tf.TensorSpec([1], tf.int32),
                 tf.TensorSpec([1, search.max_tokens], tf.int32),
-            ]
+            ],
         )
         def attention(self, source_ids: Tensor, length: Tensor, target_ids: Tensor) -> dict[str, Tensor]:
             sentence = tf.ensure_shape(source_ids[:, : length[0]], [1, None])

@@ -52,7 +52,7 @@ def traced_with_text(model: Seq2Seq, search: Search, tokenizer: Tokenizer) -> It
             super().__init__(name="phone")
             self.weights = [weight.value for weight in model.weights]
 
-        @tf.function(input_signature=[tf.TensorSpec([1], tf.string, name="texts")])
+        @tf.function(autograph=False, input_signature=[tf.TensorSpec([1], tf.string, name="texts")])
         def translate(self, texts: Tensor) -> dict[str, Tensor]:
             source_ids = source.tokenize(texts).flat_values[None, :]
             found = search_translations(model, tf.ensure_shape(source_ids, [1, None]), search)

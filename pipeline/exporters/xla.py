@@ -20,7 +20,7 @@ def compiled_by_xla(searching: Callable[[Tensor], tuple[Tensor, ...]], signature
 
     The sentences that fill a batch up are EOS and nothing else, so that they end soon.
     """
-    compiled = tf.function(searching, input_signature=signature, jit_compile=True)
+    compiled = tf.function(searching, input_signature=signature, jit_compile=True, autograph=False)
 
     def padded(ids: Tensor) -> tuple[Tensor, ...]:
         batch, length = tf.unstack(tf.shape(ids))
@@ -30,7 +30,7 @@ def compiled_by_xla(searching: Callable[[Tensor], tuple[Tensor, ...]], signature
         found = compiled(tf.concat([ids, more], axis=0))
         return tuple(part[:batch] for part in found)
 
-    return tf.function(padded, input_signature=signature)
+    return tf.function(padded, input_signature=signature, autograph=False)
 
 
 def _power_of_two(number: Tensor, least: int) -> Tensor:
