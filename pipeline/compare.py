@@ -41,7 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         with RunDirectory(plan.folder).locked():
             return compare(plan, chosen)
 
-    return guarded(command)
+    return guarded(command, goes_on=True)
 
 
 def compare(plan: Plan, chosen: Sequence[Variation]) -> int:

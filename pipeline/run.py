@@ -30,7 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(summary(config, run, done))
         return 0
 
-    return guarded(command)
+    return guarded(command, goes_on=True)
 
 
 def run_stages(config: Config, run: RunDirectory, first: str | None = None, last: str | None = None) -> set[str]:

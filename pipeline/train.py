@@ -51,7 +51,10 @@ def run_stage(config: Config, run: RunDirectory, fresh: bool = False, again: str
     tokenizer = Tokenizer.load(run.tokenizer)
     train, validation = training_table(run, config), load_split(run, "validation")
     if not len(validation):
-        raise UserError(f"{run.split('validation')}: has no sentences, and training is steered by them. Raise data.validation.")
+        raise UserError(
+            f"{run.split('validation')}: has no sentences, and training is steered by them. Give a source 'split: validation', or let "
+            "pairs without a given split be held out by hash: data.validation is the share of these."
+        )
     belongs_to = {
         "tokenizer": tokenizer.fingerprint,
         "training sentences": len(train),

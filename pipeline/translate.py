@@ -229,14 +229,13 @@ def _open_output(path: Path | None) -> Iterator[BinaryIO]:
     if path is None:
         yield sys.stdout.buffer
         return
-    path = path.resolve()  # a link is followed, not replaced
     if path.is_dir():
         raise UserError(f"{path}: is a folder; expected the name of a file for --output.")
-    if path.exists() and not path.is_file():  # a device or a pipe: there is nothing to replace
+    if path.exists() and not path.is_file():  # a device or a pipe, /dev/stdout among them: there is nothing to replace
         with path.open("wb") as file:
             yield file
         return
-    with replacing(path) as temporary, temporary.open("wb") as file:
+    with replacing(path.resolve()) as temporary, temporary.open("wb") as file:
         yield file
 
 

@@ -46,9 +46,11 @@ def test_what_a_killed_process_left_is_removed(tmp_path: Path) -> None:
     for left in (f".a.txt.{ended.pid}.tmp", f".a.txt.{os.getppid()}.tmp", f".b.txt.{ended.pid}.tmp", ".a.txt.mine.tmp"):
         (tmp_path / left).touch()
     (tmp_path / f".a.txt.{ended.pid}.old").mkdir()
+    others = f".a.txt.{ended.pid}.{os.getppid()}.tmp"  # what a living process is writing to "a.txt.<number>"
+    (tmp_path / others).touch()
     write_text(tmp_path / "a.txt", "new")
     # That of a living process, of another file, and a name that is not ours stay.
-    assert names(tmp_path) == sorted([f".a.txt.{os.getppid()}.tmp", f".b.txt.{ended.pid}.tmp", ".a.txt.mine.tmp", "a.txt"])
+    assert names(tmp_path) == sorted([others, f".a.txt.{os.getppid()}.tmp", f".b.txt.{ended.pid}.tmp", ".a.txt.mine.tmp", "a.txt"])
 
 
 def test_a_folder_that_cannot_be_written_is_told_in_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -26,10 +26,12 @@ def test_a_changed_file_of_another_kind_does_its_stage_again(tmp_path: Path, mon
         "exporters/report.html.j2": {"export"},
         "scoring/page.html.j2": {"evaluate"},
         "inspect/page.html.j2": set(),
+        "runtime/text.py": {"evaluate", "export"},
+        "runtime/__main__.py": {"export"},
         "exporters/web/app/.app.js.swp": set(),
     }.items():
         with (package / file).open("a") as opened:
-            opened.write(" ")
+            opened.write("\nADDED = 1\n" if file.endswith(".py") else " ")
         after = hashes()
         assert {name for name in watched if before[name] != after[name]} == stages, file
         before = after

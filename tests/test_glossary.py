@@ -39,6 +39,19 @@ def test_terms_are_found(sentence: str, demanded: list[str]) -> None:
     assert GLOSSARY.demanded(sentence) == demanded
 
 
+@pytest.mark.parametrize(
+    ("term", "sentence"), [("istanbul", "Ben İstanbul"), ("sıra", "SIRA"), ("ısı", "Isı"), ("5 µm", "5 μm"), ("straße", "STRAßE")]
+)
+def test_capitals_of_other_alphabets(term: str, sentence: str) -> None:
+    """What matches without regard to capitals need not be equal in small letters."""
+    assert Glossary({"x": "y", term: "found"}).demanded(sentence) == ["found"]
+
+
+def test_a_term_with_these_very_capitals_comes_first() -> None:
+    for terms in ({"may": "darf", "May": "Mai"}, {"May": "Mai", "may": "darf"}):
+        assert Glossary(terms).demanded("May comes, MAY it?") == ["Mai", "darf"]
+
+
 def test_a_term_that_does_not_apply_hides_none_that_does() -> None:
     glossary = Glossary({"Access Token": "Zugangstoken", "token": "Wertmarke"})
     assert glossary.demanded("The access token expired.") == ["Wertmarke"]
@@ -82,15 +95,20 @@ def test_mistakes_in_the_file_are_named(tmp_path: Path, text: str | None, messag
     assert message in str(error.value)
 
 
-def test_what_cannot_be_written_is_refused() -> None:
+def test_what_cannot_be_obeyed_is_refused() -> None:
     def encode(texts: list[str]) -> list[list[int]]:
         return [[1 if character == "☃" else 7 for character in text] for text in texts]
 
-    GLOSSARY.check(encode, unknown=1, longest=12)
+    def copied(text: str) -> list[str]:
+        return [word for word in text.split() if word == "10"]
+
+    GLOSSARY.check(copied, encode, unknown=1, longest=12)
     with pytest.raises(UserError, match="'Zugangstoken' has 12 pieces; at most 5 can be demanded"):
-        GLOSSARY.check(encode, unknown=1, longest=5)
+        GLOSSARY.check(copied, encode, unknown=1, longest=5)
     with pytest.raises(UserError, match="'☃' has characters that the model has never seen"):
-        Glossary({"snowman": "☃"}).check(encode, unknown=1, longest=12)
+        Glossary({"snowman": "☃"}).check(copied, encode, unknown=1, longest=12)
+    with pytest.raises(UserError, match="'Windows 10': '10' is copied into translations as it is"):
+        Glossary({"Windows 10": "Fenster zehn"}).check(copied, encode, unknown=1, longest=12)
 
 
 def test_a_trained_model_writes_the_terms(tmp_path: Path) -> None:
@@ -119,6 +137,10 @@ def test_a_trained_model_writes_the_terms(tmp_path: Path) -> None:
         [translation] = bound.alternatives(["c d"], begun)[0]
         assert all(f" {term} " in f" {translation.text} " for term in bound.glossary.terms.values())  # type: ignore[union-attr]
         assert translation.text.startswith(begun[0])
+
+    # What the model has no characters for cannot begin a translation, and says so.
+    with pytest.raises(UserError, match="'a ☃' cannot begin a translation: it has characters that the model has never seen"):
+        free.alternatives(["c d", "a b"], ["", "a ☃"])
 
     # Neighbours with terms change nothing, however wide the beam, and a term may have what may not be said twice.
     for overrides in (["decoding.beam_size=8"], ["decoding.no_repeat_ngram=1"]):

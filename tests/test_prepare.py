@@ -143,7 +143,8 @@ def test_an_empty_test_split_is_warned_of(tmp_path: Path) -> None:
     text = config_text(f"{{kind: files, path: {write_pairs(tmp_path / 'a.tsv', range(50))}}}", extra="  test: 0.0\n  validation: 0.3\n")
     report, run = prepared(tmp_path, text)
     assert report["warnings"] == [
-        "the test split is empty: nothing to evaluate on. Raise data.test (now 0.0) or give a source 'split: test'."
+        "the test split is empty: nothing to evaluate on. Give a source 'split: test', or let pairs without a given split be held out "
+        "by hash: data.test (now 0.0) is the share of these."
     ]
     assert rows(run, "test") == []
 

@@ -355,6 +355,14 @@ def test_hub_folder_of_parquet_files(tmp_path: Path, rows: dict[str, list[object
     assert list(read_pairs(nested, "en", "de")) == [Pair("n1", "n2", "", None), Pair("n3", "", "", None)]
 
 
+def test_hub_data_set_with_training_alone_is_split_by_hash(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file(tmp_path / "train.csv", "en,de\none,eins\n")
+    assert list(read_pairs(HubSource(kind="hub", name=str(tmp_path)), "en", "de")) == [Pair("one", "eins", "", None)]
+    assert "has no split but 'train', so its pairs are split by hash; 'splits: {train: train}' keeps them" in capsys.readouterr().err
+    kept = HubSource(kind="hub", name=str(tmp_path), splits={"train": "train"})
+    assert list(read_pairs(kept, "en", "de")) == [Pair("one", "eins", "", "train")]
+
+
 def test_hub_translation_column_is_found(tmp_path: Path, rows: dict[str, list[object]]) -> None:
     lines = [json.dumps({"id": number, "translation": value}) for number, value in enumerate(rows["translation"])]
     file(tmp_path / "train.jsonl", "\n".join(lines))

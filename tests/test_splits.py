@@ -66,6 +66,14 @@ def test_pairs_without_a_split_never_leak(tmp_path: Path) -> None:
     assert decide(tmp_path / "keys", pairs, 0.0, 0.999999)[4:] == [fate.TRAIN, fate.HELD_OUT, fate.HELD_OUT, fate.TEST]
 
 
+def test_of_equal_pairs_one_with_a_given_split_is_kept(tmp_path: Path) -> None:
+    fates = np.zeros(4, np.uint8)
+    with HashBuckets(tmp_path / "identities") as identities:
+        identities.add(np.array([7, 7, 7, 8], np.uint64), np.arange(4), np.array([0, 1, 1, 0], np.uint8))
+        fate.mark_duplicates(fates, identities)
+    assert fates.tolist() == [fate.DUPLICATE, fate.TRAIN, fate.DUPLICATE, fate.TRAIN]
+
+
 def test_duplicates_keep_the_first_over_many_batches(tmp_path: Path) -> None:
     generator = np.random.default_rng(0)
     hashes = generator.integers(0, 2**64, 300, dtype=np.uint64)[generator.integers(0, 300, 5000)]

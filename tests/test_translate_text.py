@@ -429,6 +429,16 @@ def test_a_pipe_is_written_and_a_link_is_followed(run: RunDirectory, tmp_path: P
     assert (tmp_path / "link.txt").is_symlink() and (tmp_path / "real.txt").read_text() == "ONE\n"
 
 
+def test_standard_output_may_be_named(run: RunDirectory, tmp_path: Path) -> None:
+    """/dev/stdout into `| gzip` and >(gzip > x.gz) are links to a pipe without a name."""
+    (tmp_path / "in.txt").write_text("one\n")
+    reading, writing = os.pipe()
+    assert command.main(["--run", str(run.root), str(tmp_path / "in.txt"), "--output", f"/dev/fd/{writing}"]) == 0
+    os.close(writing)
+    with open(reading, "rb") as pipe:
+        assert pipe.read() == b"ONE\n"
+
+
 def test_a_pipe_that_stays_open_holds_up_no_error(run: RunDirectory, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """The beginnings are too few, which is known at once, though the text may go on."""
     os.mkfifo(tmp_path / "pipe")

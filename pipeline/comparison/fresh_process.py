@@ -67,7 +67,7 @@ def _work(config: Config, run: RunDirectory, others: Sequence[RunDirectory], sen
             return INTERRUPTED  # of which the parent speaks
         return 0
 
-    sys.exit(guarded(stages))
+    sys.exit(guarded(stages, goes_on=True))
 
 
 def _end_with_the_parent() -> None:

@@ -79,7 +79,8 @@ class HubSource(Source):
     revision: str | None = Field(None, description="A commit or tag of the data set, for reproducible runs.")
     splits: dict[str, Literal["train", "validation", "test"] | None] = Field(
         {"train": "train", "validation": "validation", "test": "test"},
-        description="The data set's split -> ours; null leaves its pairs to be split by hash.",
+        description="The data set's split -> ours; null leaves its pairs to be split by hash, as are those of a data set with nothing but "
+        "train where this key is left out.",
     )
     source_field: str | None = Field(None, description="Column of the source text, dots for nesting; default: the language code.")
     target_field: str | None = Field(None, description="Column of the target text, dots for nesting; default: the language code.")

@@ -148,7 +148,10 @@ def _warnings(data: Data, pairs: dict[str, int], overlaps: list[dict[str, Any]],
     for name, use in (("validation", "to choose the best weights by"), ("test", "to evaluate on")):
         if pairs[name] == 0:
             share = getattr(data, name)
-            warnings.append(f"the {name} split is empty: nothing {use}. Raise data.{name} (now {share}) or give a source 'split: {name}'.")
+            warnings.append(
+                f"the {name} split is empty: nothing {use}. Give a source 'split: {name}', or let pairs without a given split be "
+                f"held out by hash: data.{name} (now {share}) is the share of these."
+            )
     for overlap in overlaps:
         warnings.append(
             f"the source of {_pairs(overlap['pairs'])} of the given {overlap['split']} split is in {overlap['with']} too "

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from pipeline.data.sources.lines import read_lines
@@ -22,9 +22,9 @@ class Glossary:
 
     def __init__(self, terms: dict[str, str]) -> None:
         self.terms = dict(terms)
-        self._folded = {term.lower(): target for term, target in terms.items() if _is_folded(term)}
-        longest_first = sorted(terms, key=len, reverse=True)
-        self._pattern = re.compile("|".join(map(_whole, longest_first)) or r"(?!)")
+        # Of equal length first those whose capitals count. Each is a group, which tells the term: that of "İ" cannot be looked up by "i".
+        self._order = sorted(terms, key=lambda term: (-len(term), _is_folded(term)))
+        self._pattern = re.compile("|".join(f"({_whole(term)})" for term in self._order) or r"(?!)")
 
     @classmethod
     def load(cls, path: Path) -> Glossary:
@@ -58,23 +58,37 @@ class Glossary:
             placeholders: start and end of each; what stands in one is no term.
         """
         found = [
-            match[0]
+            self._order[(match.lastindex or 0) - 1]
             for match in self._pattern.finditer(sentence)
             if not any(match.start() < end and match.end() > start for start, end in placeholders)
         ]
-        return list(dict.fromkeys(self.terms[text] if text in self.terms else self._folded[text.lower()] for text in found))
+        return list(dict.fromkeys(self.terms[term] for term in found))
 
-    def check(self, encode: Callable[[Sequence[str]], list[list[int]]], unknown: int, longest: int) -> None:
-        """Makes sure that a model can write all target terms.
+    def check(
+        self,
+        copied: Callable[[str], Iterable[str]],
+        encode: Callable[[Sequence[str]], list[list[int]]],
+        unknown: int,
+        longest: int,
+    ) -> None:
+        """Makes sure that a model can obey all terms.
 
         Args:
+            copied: what of a source text is copied into its translation as it is.
             encode: target texts to ids.
             unknown: id of what the model does not know.
             longest: pieces of a term, at most.
 
         Raises:
-            UserError: it cannot write one.
+            UserError: a part of a source term is copied, so that it cannot become another; or the model cannot write a target term.
         """
+        for term in self.terms:
+            if part := next(iter(copied(term)), None):
+                raise UserError(
+                    f"the glossary's '{term}': '{part}' is copied into translations as it is (a placeholder, a number, or characters that "
+                    "the model has never seen), so that the term cannot become another. Leave it out; if it is for the characters, "
+                    "decoding.unknown=mark lets the term be obeyed."
+                )
         for term, ids in zip(self.terms.values(), encode(list(self.terms.values())), strict=True):
             if unknown in ids:
                 raise UserError(f"the glossary's '{term}' has characters that the model has never seen; it cannot write them.")

@@ -151,7 +151,8 @@ class TextTranslator:
 
         translator = Translator.load(run, config, *others, with_attention=True)
         if terms is not None:
-            terms.check(translator.tokenizer.target.encode, UNK, LONGEST)
+            slots = translator.tokenizer.slots
+            terms.check(lambda term: slots.mask(term).kept.values(), translator.tokenizer.target.encode, UNK, LONGEST)
         tokenizer, drawn = translator.tokenizer, config.decoding.sampling is not None
         return cls(translator, tokenizer.count, config.model.max_tokens, tokenizer.slots, config.data.cleaning, terms, drawn)
 

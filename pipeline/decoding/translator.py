@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from pipeline.configuration import Config
 from pipeline.data.batches import pad
-from pipeline.data.subwords import BOS, EOS, PAD, Tokenizer
+from pipeline.data.subwords import BOS, EOS, PAD, UNK, Tokenizer
 from pipeline.decoding.choosing import Choose, Drawn, likeliest
 from pipeline.decoding.ensemble import Ensemble, load_others
 from pipeline.decoding.live_search import LiveSearch
@@ -21,6 +21,7 @@ from pipeline.decoding.phrases import LONGEST
 from pipeline.decoding.search import NEVER, Found, Search
 from pipeline.decoding.translation import NOTHING, Translation
 from pipeline.decoding.weights import load_model
+from pipeline.runtime.errors import UserError
 from pipeline.support.cores import side_by_side
 from pipeline.support.run_directory import RunDirectory
 
@@ -102,9 +103,16 @@ class Translator:
             lines: the sentences.
             begun: how the translation of each begins, empty where that is open; it is gone on from there, in whole pieces.
             terms: what the translation of each must contain, as far as there is room for it.
+
+        Raises:
+            UserError: a beginning has characters that the model cannot write.
         """
         encoded, kept = self.tokenizer.encode_source(lines)
         prefixes = None if begun is None else self.tokenizer.encode_target(begun, kept)
+        if begun is not None and prefixes is not None:
+            for beginning, ids in zip(begun, prefixes, strict=True):
+                if UNK in ids:
+                    raise UserError(f"'{beginning}' cannot begin a translation: it has characters that the model has never seen.")
         phrases = None if terms is None else [self.tokenizer.target.encode(some) for some in terms]
         results: dict[int, list[Translation]] = {index: [NOTHING] for index, ids in enumerate(encoded) if not ids}
         widths = [self.search.beam_size if phrases is None else self._width(phrases[index]) for index in range(len(encoded))]

@@ -273,7 +273,9 @@ def _disk(run: RunDirectory) -> Iterator[None]:
     except tf.errors.ResourceExhaustedError as error:
         if "space" not in str(error).lower():
             raise
-        raise UserError(f"{run.export}: the disk is full. Free some space and run the same command again; nothing was lost.") from error
+        raise UserError(
+            f"{run.export}: the disk is full. Free some space and run the same command again; what was there before is kept."
+        ) from error
 
 
 def _processor() -> str:

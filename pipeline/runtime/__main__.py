@@ -21,8 +21,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--precision", choices=SMALLEST_FIRST, help="which file (default: the smallest there is)")
     parser.add_argument("--threads", type=int, default=1, metavar="N", help="of the interpreter (default: 1)")
     options = parser.parse_args(arguments)
-    if isinstance(sys.stdin, io.TextIOWrapper):
-        sys.stdin.reconfigure(encoding="utf-8", errors="replace")
+    for stream in (sys.stdin, sys.stdout):  # whatever the locale says
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(encoding="utf-8", errors="replace")
     try:
         translator = PhoneTranslator(options.folder, options.precision, options.threads)
         for line in sys.stdin:

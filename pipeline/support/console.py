@@ -30,15 +30,20 @@ _THE_MACHINE_S = {
 """Errors that say something about the machine or the user's paths, not about this program."""
 
 
-def guarded(command: Callable[[], int]) -> int:
-    """Runs `command`; user errors, and those of disks and permissions, become one message on stderr and exit status 2, Ctrl-C 130."""
+def guarded(command: Callable[[], int], goes_on: bool = False) -> int:
+    """Runs `command`; user errors, and those of disks and permissions, become one message on stderr and exit status 2, Ctrl-C 130.
+
+    Args:
+        command: returns its exit status.
+        goes_on: whether, interrupted, the same command goes on from what was finished.
+    """
     try:
         return command()
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("interrupted; the same command goes on from what was finished.", file=sys.stderr)
+        print("interrupted; the same command goes on from what was finished." if goes_on else "interrupted.", file=sys.stderr)
         return INTERRUPTED
     except BrokenPipeError:
         # The reader of our output has gone (`| head`): not an error of ours; keep the interpreter from flushing into it again.

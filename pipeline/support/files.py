@@ -56,7 +56,9 @@ def disk_full_is_told(path: Path) -> Iterator[None]:
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
-        raise UserError(f"{path}: the disk is full. Free some space and run the same command again; nothing was lost.") from error
+        raise UserError(
+            f"{path}: the disk is full. Free some space and run the same command again; what was there before is kept."
+        ) from error
 
 
 def _swap(temporary: Path, path: Path) -> None:
@@ -73,8 +75,9 @@ def _swap(temporary: Path, path: Path) -> None:
 def _remove_leftovers(path: Path) -> None:
     """Removes what this process, or one that was killed, has left beside `path`: `.<name>.<process>.tmp`, `.old` and what begins so."""
     for left in path.parent.glob(f".{glob.escape(path.name)}.*.*"):
-        process = left.name.removeprefix(f".{path.name}.").split(".")[0]
-        if process.isdecimal() and (int(process) == os.getpid() or _has_ended(int(process))):
+        process, kind = left.name.removeprefix(f".{path.name}.").split(".")[:2]
+        # What another process is writing to "<name>.2016" is `.<name>.2016.<process>.tmp`.
+        if kind in ("tmp", "old") and process.isdecimal() and (int(process) == os.getpid() or _has_ended(int(process))):
             remove(left)
 
 

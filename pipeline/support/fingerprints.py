@@ -37,6 +37,8 @@ def code_fingerprint(module: str, left_out: Iterable[str] = ()) -> str:
             continue
         seen[name] = path
         waiting += _module(path).imports
+        if path.name == "__init__.py":
+            waiting.append(f"{name}.__main__")  # a package that is copied whole has its command, too
     digest = hashlib.sha256(pipeline.__version__.encode())
     for name in sorted(seen):
         digest.update(f"\n{name} {_module(seen[name]).code}".encode())
@@ -108,18 +110,21 @@ def _parsed(path: Path, _changed: int) -> _Module:
     tree = ast.parse(path.read_text(encoding="utf-8"), str(path))
     nodes = list(ast.walk(tree))
     strings = frozenset(node.value for node in nodes if isinstance(node, ast.Constant) and isinstance(node.value, str))
-    imports = tuple(_imports(nodes))
+    imports = tuple(_imports(nodes, path))
     for node in nodes:
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) and ast.get_docstring(node) is not None:
             node.body = node.body[1:]
     return _Module(imports, strings, hashlib.sha256(ast.dump(tree).encode()).hexdigest())
 
 
-def _imports(nodes: Iterable[ast.AST]) -> Iterator[str]:
+def _imports(nodes: Iterable[ast.AST], path: Path) -> Iterator[str]:
     """Every name that a file imports, dotted: modules, and `module.name` for `from module import name`."""
+    package = (pipeline.__name__, *path.parent.relative_to(PACKAGE).parts)
     for node in nodes:
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-            yield node.module
-            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            above = package[: len(package) - node.level + 1] if node.level else ()
+            module = ".".join([*above, *([node.module] if node.module else [])])
+            yield module
+            yield from (f"{module}.{alias.name}" for alias in node.names)

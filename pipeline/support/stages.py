@@ -188,7 +188,7 @@ def stage_main(
         say(f"{name}: done, in {run.root}")
         return 0
 
-    return guarded(command)
+    return guarded(command, goes_on=True)
 
 
 def load_records(run: RunDirectory) -> dict[str, Record]:

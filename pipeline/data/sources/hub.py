@@ -19,7 +19,7 @@ _ROWS = 1000
 
 
 def read_hub(source: HubSource, source_language: str, target_language: str) -> Iterator[Pair]:
-    """Pairs of the chosen splits, in the order of `source.splits`.
+    """Pairs of the chosen splits, in the order of `source.splits`; those of a data set that has only `train` are split by hash.
 
     Raises:
         UserError: the data set is not there or cannot be reached, or lacks a split or a column (those there are listed).
@@ -29,11 +29,15 @@ def read_hub(source: HubSource, source_language: str, target_language: str) -> I
         chosen = {theirs: ours for theirs, ours in source.splits.items() if theirs in splits}
         missing = [name for name in source.splits if name not in splits]
         # The default asks for the usual three; a data set that has only some of them is fine.
-        if not chosen or (missing and source.splits != HubSource.model_fields["splits"].get_default(call_default_factory=True)):
+        usual = source.splits == HubSource.model_fields["splits"].get_default(call_default_factory=True)
+        if not chosen or (missing and not usual):
             raise UserError(
                 f"{source.name}: has no split {', '.join(repr(name) for name in missing)}. Splits there: {', '.join(splits)}. "
                 f"Set 'splits' of this source, such as {{{next(iter(splits))}: train}}."
             )
+        if usual and list(chosen) == ["train"]:
+            say(f"{source.name}: has no split but 'train', so its pairs are split by hash; 'splits: {{train: train}}' keeps them together.")
+            chosen = {"train": None}
         for theirs, ours in chosen.items():
             fields: tuple[list[str], list[str]] | None = None
             for batch in _batches(splits[theirs], f"{source.name}, split {theirs}"):
