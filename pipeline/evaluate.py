@@ -39,6 +39,19 @@ def check_stage(config: Config, run: RunDirectory) -> None:
     check_metrics(config.evaluation.tokenized_bleu, config.evaluation.comet)
 
 
+def check_data(config: Config, run: RunDirectory) -> None:
+    """Refuses what `run_stage` could not do, as far as it is known when the run's data are prepared.
+
+    Raises:
+        UserError: a split that is to be evaluated is empty.
+    """
+    from pipeline.decoding.evaluation import check_not_empty
+
+    splits = read_json(run.prepare_report)["splits"]
+    for split in config.evaluation.splits:
+        check_not_empty(run, split, splits[split]["pairs"])
+
+
 def run_stage(config: Config, run: RunDirectory) -> None:
     """Translates and scores the splits of config.evaluation; writes evaluation.json and, of each split, hypotheses/<split>.tsv and .html.
 
@@ -85,6 +98,8 @@ def show(results: dict[str, Evaluated], config: Config) -> None:
             print(f"placeholders: intact in {intact:,} of {with_any:,} sentences that have any ({intact / with_any:.1%})")
         if result.segmented:
             print(f"\n{result.segmented:,} sentences of more than {config.model.max_tokens} pieces were translated in segments")
+        if result.cut:
+            print(f"\n{result.cut:,} translations reached their limit before their end (decoding.max_tokens, decoding.max_length_ratio)")
         if config.evaluation.samples:
             print("\n" + "\n".join(sample_lines(result, config.evaluation.samples)).rstrip())
 
@@ -134,6 +149,7 @@ def describe(result: Evaluated) -> dict[str, Any]:
         "confidence_correlation": round(result.confidence_correlation, 4),
         "placeholders": dict(zip(("sentences", "intact"), result.placeholders, strict=True)),
         "segmented": result.segmented,
+        "cut": result.cut,
         "seconds": round(result.seconds, 3),
         "sentences_per_second": round(len(result.test.sources) / max(result.seconds, 1e-9), 1),
     }

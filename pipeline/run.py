@@ -56,7 +56,7 @@ def run_stages(config: Config, run: RunDirectory, first: str | None = None, last
         if reason is None:
             say(f"{heading}: skipped, nothing has changed")
             continue
-        if not done:
+        if not done or done == {"prepare"}:
             check_ahead(config, run, stages[number - 1 :])
         say(f"{heading} ({reason})")
         perform(name, config, run)

@@ -49,6 +49,36 @@ def test_patterns_of_placeholders(pattern: str, reason: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("pattern", "part"),
+    [
+        (r"(?<!x)y", "(?<!"),
+        (r"(?=a)b", "(?="),
+        (r"(a)\1", r"\1"),
+        (r"(?P<n>a)(?P=n)", "(?P="),
+        (r"\u00e9+", r"\u"),
+        (r"x\Z", r"\Z"),
+        (r"a++", "++"),
+        (r"(?>a)", "(?>"),
+        (r"(?x)a b", "(?x"),
+        (r"a{,3}b", "{,"),
+        (r"\{\w+\}", None),
+        (r"[*+]+\++[(?=]", None),
+        (r"(?i:a)(?P<n>b)\101\\Z", None),
+        (r"</?[a-z][^<>]*>|%(?:\d+\$)?[sd]", None),
+    ],
+)
+def test_patterns_are_known_to_the_saved_model_too(pattern: str, part: str | None) -> None:
+    """RE2 has no look-around, for example; that shows before the training, not after."""
+    text = f"name: toy\ntokenizer:\n  placeholders: ['{pattern}']"
+    if part is None:
+        assert parse_config(text, "toy.yaml").tokenizer.placeholders == [pattern]
+    else:
+        [found] = mistakes(text)
+        assert f"has {part!r}, which TensorFlow's regular expressions (RE2) do not know" in found
+        assert parse_config(f"{text}\nexport: {{saved_model: false}}", "toy.yaml").tokenizer.placeholders == [pattern]
+
+
+@pytest.mark.parametrize(
     ("line", "message"),
     [
         ("epochs: '512'", "training.epochs: expected a whole number, found the text '512'."),
@@ -168,6 +198,11 @@ def test_sections_must_fit_each_other() -> None:
         "toy.yaml: model.shared_embeddings needs one vocabulary for both sides: "
         "set tokenizer.joint to true, or model.shared_embeddings to false."
     ]
+
+
+def test_two_readings_differ_by_dropout_alone() -> None:
+    [found] = mistakes("name: toy\nmodel: {dropout: 0}\ntraining: {consistency: 3}")
+    assert "training.consistency makes two readings under dropout agree" in found
 
 
 def test_set() -> None:

@@ -336,6 +336,20 @@ def test_what_a_later_stage_would_refuse_is_refused_before_the_first(toy: Toy, c
     assert toy.run() == []
 
 
+def test_what_the_data_do_not_allow_is_refused_before_the_training(toy: Toy, capsys: pytest.CaptureFixture[str]) -> None:
+    def empty(config: Config, run: RunDirectory) -> None:
+        assert run.data.exists()
+        if config.evaluation.splits == ["test"]:
+            raise UserError("test: has no sentences to evaluate")
+
+    sys.modules["pipeline.evaluate"].check_data = empty  # type: ignore[attr-defined]
+    for done in (["prepare"], []):  # also where the data are there already
+        toy.done.clear()
+        assert command.main(["toy.yaml"]) == 2
+        assert toy.done == done and "test: has no sentences" in capsys.readouterr().err
+    assert toy.run("--set", "evaluation.splits=[validation]") == ALL[1:]
+
+
 @pytest.mark.parametrize(
     ("override", "message"),
     [

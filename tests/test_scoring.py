@@ -173,8 +173,17 @@ def test_evaluate_translates_and_scores_everything() -> None:
     assert result.judged.by_rarity == {}
     assert part_tables({"": result.judged})[5:8] == ["source words    1-10", "sentences         10", "BLEU          100.00"]
     assert [sentences for sentences, _ in result.judged.by_confidence.values()] == [2, 3, 2, 3]
-    assert result.segmented == 10
+    assert (result.segmented, result.cut) == (10, 0)
     assert result.seconds >= 0
+
+
+def test_translations_that_are_cut_are_counted() -> None:
+    class Endless:
+        def alternatives(self, lines: list[str], begun: list[str] | None) -> list[list[Upper]]:
+            return [[Upper(line.upper(), complete="one" in line)] for line in lines]
+
+    sources = ["one", "two", "three"]
+    assert evaluate(TextTranslator(Endless(), words, 4), TestSet(sources, sources)).cut == 2
 
 
 def test_one_tag_needs_no_table() -> None:
@@ -328,7 +337,9 @@ def test_an_empty_split_is_a_user_error(run: RunDirectory) -> None:
     remove(run.split("test"))
     with TableWriter(run.split("test")):
         pass  # as prepare leaves a split that got no sentence
-    with pytest.raises(UserError, match=r"the split has no sentences to evaluate\. Raise data\.test"):
+    with pytest.raises(
+        UserError, match=r"has no sentences to evaluate\. Evaluate another split, such as evaluation\.splits=\[validation\]"
+    ):
         command.run_stage(run.load_config(), run)
 
 

@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from pipeline.configuration.patterns import unknown_to_re2
 from pipeline.configuration.schema_data import Data, Tokenizer
 from pipeline.configuration.schema_model import Model
 from pipeline.configuration.section import Fraction, NonNegativeFloat, PositiveFloat, PositiveInt, Section
@@ -209,6 +210,17 @@ class Config(Section):
             raise ValueError(
                 "model.shared_embeddings needs one vocabulary for both sides: "
                 "set tokenizer.joint to true, or model.shared_embeddings to false"
+            )
+        for pattern in self.tokenizer.placeholders if self.export.saved_model else []:
+            if part := unknown_to_re2(pattern):
+                raise ValueError(
+                    f"tokenizer.placeholders: {pattern!r} has {part!r}, which TensorFlow's regular expressions (RE2) do not know: "
+                    "write it without, or set export.saved_model to false"
+                )
+        if self.training.consistency and not self.model.dropout:
+            raise ValueError(
+                "training.consistency makes two readings under dropout agree, and without dropout they do: "
+                "set model.dropout above 0, or training.consistency to 0"
             )
         if self.export.tflite_text and self.tokenizer.type != "unigram":
             raise ValueError(

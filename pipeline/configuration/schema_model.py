@@ -37,7 +37,11 @@ class Attention(Section):
     )
     units: PositiveInt = Field(256, description="A, size of the space in which additive attention compares queries and keys.")
     heads: PositiveInt = Field(4, description="Of multi_head; they divide the units and H.")
-    coverage: bool = Field(False, description="The attention knows how much each token has had already (Tu et al., 2016).")
+    coverage: bool = Field(
+        False,
+        description="The attention knows how much each token has had already (Tu et al., 2016); training then goes step by step, which "
+        "is several times slower.",
+    )
 
 
 class Decoder(Section):
@@ -50,11 +54,14 @@ class Decoder(Section):
     layer_norm: bool = Field(False, description="Layer normalisation inside the cells, each gate by itself.")
     order: Literal["gnmt", "bahdanau", "input_feeding"] = Field(
         "gnmt",
-        description="Where the context goes: gnmt: to the layers above the one that asked, all target steps at once in training; "
-        "bahdanau: into the one that asked; input_feeding: with the readout into the next step. The latter two train several times slower.",
+        description="Where the context goes: gnmt: to the layers above the one that asked, without coverage all target steps at once in "
+        "training; bahdanau: into the one that asked; input_feeding: with the readout into the next step. The latter two train several "
+        "times slower.",
     )
     bridge: Literal["last", "mean", "zeros"] = Field(
-        "last", description="What the first state is made of: the encoder's last states, the memory's mean, or nothing."
+        "last",
+        description="What the first state is made of: the encoder's last states (of self_attention, which has none, its mean), the "
+        "memory's mean, or nothing.",
     )
 
 

@@ -13,6 +13,7 @@ Schema of evaluation.json, version 4:
         confidence_correlation                      of confidence and chrF++ of the sentences, Spearman's
         placeholders: {sentences, intact}           sources with any; whose translation has each exactly as often
         segmented: sentences longer than the model's limit, translated in segments
+        cut: translations that reached decoding.max_tokens before their end
         seconds, sentences_per_second               of translating, loading apart
         decoding: that section of the config
         weights: sha256 of the weights; tokenizer: its fingerprint
@@ -61,6 +62,7 @@ class Evaluated:
         confidence_correlation: Spearman's, of the confidences and the sentences' chrF++: how well it tells good from bad.
         placeholders: sources that have any, and how many of these have a translation with each exactly as often.
         segmented: sources longer than the model's limit.
+        cut: translations that reached their limit of tokens before their end.
         seconds: of translating.
     """
 
@@ -69,6 +71,7 @@ class Evaluated:
     confidence_correlation: float
     placeholders: tuple[int, int]
     segmented: int
+    cut: int
     seconds: float
 
 
@@ -85,11 +88,23 @@ def evaluate_splits(config: Config, run: RunDirectory, load: Callable[[], TextTr
     check_metrics(config.evaluation.tokenized_bleu, config.evaluation.comet)
     tests = {str(split): test_set_of(run, split, config) for split in config.evaluation.splits}
     for split, test in tests.items():
-        if not test.sources:
-            raise UserError(f"{run.split(split)}: the split has no sentences to evaluate. Raise data.{split}, or leave it out.")
+        check_not_empty(run, split, len(test.sources))
     translator = load()
     word_counts = word_counts_of(run)
     return {split: evaluate_test_set(translator, test, config, word_counts, f"translating {split}") for split, test in tests.items()}
+
+
+def check_not_empty(run: RunDirectory, split: str, sentences: int) -> None:
+    """Makes sure that a split has sentences to evaluate.
+
+    Raises:
+        UserError: it has none.
+    """
+    if not sentences:
+        raise UserError(
+            f"{run.split(split)}: has no sentences to evaluate. Evaluate another split, such as evaluation.splits=[validation], or "
+            f"have some: a source 'split: {split}', or pairs held out by hash (data.{split} is their share)."
+        )
 
 
 def check_metrics(tokenized: bool, comet: str | None) -> None:
@@ -160,22 +175,27 @@ def evaluate(
     if len(test.sources) != len(test.references):
         raise UserError(f"{len(test.sources):,} sources, but {len(test.references):,} references: they must match line by line.")
     lines: list[Line] = []
-    segmented = 0
+    segmented = cut = 0
 
     def on_long_line(index: int, pieces: int, segments: int) -> None:
         nonlocal segmented
         segmented += 1
 
+    def on_cut_line(index: int) -> None:
+        nonlocal cut
+        cut += 1
+
     start = time.monotonic()
     with Progress(label, "sentences") as progress:
         for chunk in _chunks(test.sources, batch_sentences * _CHUNK_BATCHES):
-            lines += [found[0] for found in translator.alternatives(chunk, None, on_long_line)]
+            lines += [found[0] for found in translator.alternatives(chunk, None, on_long_line, on_cut_line)]
             progress.advance(len(chunk))
     seconds = time.monotonic() - start
     hypotheses, confidences = [line.text for line in lines], [line.confidence for line in lines]
     judged = judge(test, {"": hypotheses}, word_counts, tokenized, {"": confidences}, comet)[""]
     correlation = rank_correlation(confidences, sentence_scores(hypotheses, test.references))
-    return Evaluated(test, judged, correlation, placeholders_intact(translator.slots, test.sources, hypotheses), segmented, seconds)
+    intact = placeholders_intact(translator.slots, test.sources, hypotheses)
+    return Evaluated(test, judged, correlation, intact, segmented, cut, seconds)
 
 
 def placeholders_intact(slots: Slots, sources: Sequence[str], hypotheses: Sequence[str]) -> tuple[int, int]:

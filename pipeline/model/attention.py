@@ -16,8 +16,9 @@ Tensor = Any
 class Attention(keras.layers.Layer):
     """Scores every source token for every query; the softmax of the scores weighs the memory: context = sum_s weight_s memory_s.
 
-    Kinds differ in the score. With coverage (Tu et al., 2016; See et al., 2017, eq. 10 to 12) it also depends on how much weight a token
-    has had in earlier steps, so that the decoder learns neither to repeat itself nor to leave words out.
+    Kinds differ in the score. With coverage (Tu et al., 2016; See et al., 2017, eq. 10 and 11) it also depends on how much weight a token
+    has had in earlier steps, so that the decoder can learn neither to repeat itself nor to leave words out; a loss that asks for it,
+    as See et al. add one, there is not.
 
     Args:
         units: A, size of the space in which additive attention compares queries and keys.

@@ -14,7 +14,7 @@ Tensor = Any
 
 
 class DotAttention(Attention):
-    """score(q, k) = q . k / sqrt(D) [+ w c], without weights of its own (Luong et al., 2015, eq. 8).
+    """score(q, k) = q . k / sqrt(D) [+ w c], without weights of its own (Luong et al., 2015, 3.1).
 
     The paper does not divide; products of long vectors make the softmax too sharp to learn (Vaswani et al., 2017, 3.2.1).
 
@@ -45,7 +45,7 @@ class DotAttention(Attention):
 
 
 class GeneralAttention(DotAttention):
-    """score(q, k) = q . W k [+ w c] (Luong et al., 2015, eq. 8)."""
+    """score(q, k) = q . W k [+ w c] (Luong et al., 2015, 3.1)."""
 
     def build_keys(self, query_size: int, memory_size: int) -> None:
         """W."""

@@ -15,7 +15,9 @@ Tensor = Any
 
 
 class Bridge(keras.layers.Layer):
-    """s_0 = tanh(W summary + b) (Bahdanau et al., 2015, A.2.2).
+    """s_0 = tanh(W summary + b), where the summary is the last state of each direction of the encoder.
+
+    Bahdanau et al. (2015, A.2.2) take that of the backward direction alone, and no b.
 
     Args:
         initialization: of the weights.

@@ -207,9 +207,10 @@ class Decoder(keras.layers.Layer):
 
 
 class GNMTDecoder(Decoder):
-    """The lowest layer asks, attention answers, and the layers above read both (Wu et al., 2016, 3).
+    """The lowest layer asks, attention answers, and the layers above read both (after Wu et al., 2016, 3).
 
-    In Bahdanau's order attention stands inside the loop over time. Here, with the reference known, all target steps attend at once,
+    There what the lowest layer found in the step before asks; here it is what it finds in this one. In Bahdanau's order attention stands
+    inside the loop over time. Here, with the reference known, all target steps attend at once,
     in a few large products, and learn to attend much sooner. One step at a time, the same network gives the same numbers.
     """
 

@@ -14,7 +14,7 @@ Tensor = Any
 
 
 class MultiHeadAttention(AdditiveAttention):
-    """Additive attention with n heads, as in RNMT+ (Chen et al., 2018, 3; the heads are those of Vaswani et al., 2017, 3.2.2).
+    """Additive attention with n heads, as in RNMT+ (Chen et al., 2018, 4.1; the heads are those of Vaswani et al., 2017, 3.2.2).
 
         score_i(q, k) = g_i v_i / |v_i| . tanh(W_i q + U_i k + b_i [+ w_i c])
         context = [sum_s weight_1s V_1 memory_s; ...; sum_s weight_ns V_n memory_s]

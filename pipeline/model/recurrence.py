@@ -77,7 +77,7 @@ def state_products(cell: Cell, state: Tensor, kernel: Tensor, scale: Tensor | No
 
 
 def normalise(products: Tensor, gates: int) -> tuple[Tensor, Tensor]:
-    """Layer normalisation of each gate by itself (Ba et al., 2016; for each gate: Chen et al., 2018, 3.2), scale and bias apart.
+    """Layer normalisation of each gate by itself (Ba et al., 2016; for each gate: Chen et al., 2018, 4.1), scale and bias apart.
 
     Args:
         products: [..., G D].

@@ -19,7 +19,7 @@ _EPSILON = 1e-5
 class SelfAttentionEncoder(keras.layers.Layer):
     """Layers of self-attention and position-wise networks, normalised before each (Xiong et al., 2020), as a recurrent decoder's memory.
 
-    Chen et al. (2018, 5) found it the best encoder for a recurrent decoder.
+    Chen et al. (2018, 6) found it the best encoder for a recurrent decoder.
 
     Args:
         units: H, width of the memory; the embeddings must have it too, for every layer adds to them.

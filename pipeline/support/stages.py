@@ -110,15 +110,17 @@ def _untouched(stage: Stage, record: Record, run: RunDirectory) -> bool:
 def check_ahead(config: Config, run: RunDirectory, names: Sequence[str]) -> None:
     """Looks at once for what one of these stages would miss only hours later, when the others are done.
 
-    A stage may have a function `check_stage(config, run)` beside its `run_stage`.
+    A stage may have functions `check_stage(config, run)` and, for what is known only of prepared data, `check_data(config, run)` beside
+    its `run_stage`.
 
     Raises:
         UserError: of such a function.
     """
     for name in names:
         module = importlib.import_module(f"pipeline.{name}")
-        if hasattr(module, "check_stage"):
-            module.check_stage(config, run)
+        for check in ("check_stage", "check_data")[: 1 if "prepare" in names else 2]:
+            if hasattr(module, check):
+                getattr(module, check)(config, run)
 
 
 def changes(name: str, config: Config, run: RunDirectory) -> str | None:
