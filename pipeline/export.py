@@ -69,6 +69,8 @@ def run_stage(config: Config, run: RunDirectory, web: bool = False) -> None:
     print("\n".join(report_table(report)))
     if report["not_checked"]:
         say(f"note: {report['not_checked']}")
+    if wanted.tflite and config.tokenizer.type != "unigram":
+        say("note: the sources in tflite/apps/ read unigram tokenizers alone; with this one, an app needs SentencePiece's own library.")
     if lost:
         say(
             f"note: {run.web} was removed: it had the model of an earlier export, and cannot be made again. {lost}\n"

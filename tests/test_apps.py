@@ -25,7 +25,7 @@ TEXTS = [
 PATTERNS = [
     *Settings().placeholders,
     *(r"\b\w+\b", r"\B\d", r"[\w.-]+", r"[^\w\s]+", r"[\W]+", r"[\D]", r"\S+\s", r"\\b", r"[\\d]+", r"[]a]+", r"[^]a]+", r"[[a]+"),
-    *(r"[a&]+", r"{\w+}", r"\{\w{2,}\}", r"\w{2}", r"[{}]+", r"[{1}]+"),
+    *(r"[a&]+", r"{\w+}", r"\{\w{2,}\}", r"\w{2}", r"[{}]+", r"[{1}]+", r"%(?P<kind>\w)", r"(?P<a>[(?P<])|(?:b)"),
 ]
 PLACEHOLDERS = [
     *(
@@ -70,6 +70,8 @@ def portable(source: str, pattern: str) -> str:
     def change(match: re.Match[str]) -> str:
         if match[0][0] == "\\":
             return f"[{ascii_[match[0]]}]" if match[0] in ascii_ else boundaries.get(match[0], match[0])
+        if match[0][0] == "(":
+            return "("
         if match[0][0] == "[":
             return "[" + in_class.sub(lambda inside: ascii_.get(inside[0]) or escaped(inside[0]), match[0][1:-1]) + "]"
         return escaped(match[0])
@@ -81,11 +83,20 @@ def test_they_read_every_key_that_python_reads() -> None:
     read = set(re.findall(r'details\["(\w+)"\]|\["(\w+)"\]|get\("(\w+)"', Path(translator.__file__).read_text(encoding="utf-8")))
     keys = {key for found in read for key in found if key} - {"ids", "weights", "score", "log_prob", "max_target_tokens"}
     assert {"files", "file", "sha256", "pad", "eos", "patterns", "number", "unknown", "cleaning", "max_source_tokens"} <= keys
-    for key in (keys | {"ids", "schema_version", "normalize", "control_characters"}) - {"sha256"}:
+    for key in keys | {"ids", "schema_version", "normalize", "control_characters"}:
         assert f'"{key}"' in KOTLIN, key
         assert re.search(rf"(?:let|,) {key}: ", SWIFT), key
     assert 'optString("unknown", "copy") == "copy"' in KOTLIN
     assert '(details.slots.unknown ?? "copy") == "copy"' in SWIFT
+
+
+@SOURCES
+def test_a_file_of_another_export_is_refused(source: str) -> None:
+    """Every file is read by way of its hash."""
+    assert "is damaged, or of another export" in source
+    reads = re.findall(r"read\(|Data\(contentsOf: .*", source)
+    assert len(reads) == 2, "translator.json, and what `checked` reads"
+    assert len(re.findall(r"checked\((?!_|described:)", source)) == 3
 
 
 def test_they_call_the_interpreter_as_it_can_be_called() -> None:

@@ -90,6 +90,29 @@ def test_what_needs_the_model_is_told(run: RunDirectory, tmp_path: Path) -> None
         translator.alternatives(["kalo"], ["mi"])
 
 
+def test_long_text_is_cut_by_the_limit_of_the_file(run: RunDirectory) -> None:
+    translator, config = loaded(run, "model.max_tokens=200")
+    assert translator.limit == run.load_config().model.max_tokens < config.model.max_tokens
+    cut: list[int] = []
+    translator.translate([" ".join(["kalo mi ter."] * 30)], lambda index, pieces, segments: cut.append(segments))
+    assert cut and cut[0] > 1
+
+
+def test_an_export_of_another_tokenizer_is_refused(run: RunDirectory, tmp_path: Path) -> None:
+    from pipeline.data.subword_training import train_tokenizer
+
+    other = RunDirectory(Path(shutil.copytree(run.root, tmp_path / "toy")))
+    settings = run.load_config(["tokenizer.vocabulary_size=auto"]).tokenizer
+    train_tokenizer(["kalo mi ter"] * 9, ["un sel dor"] * 9, settings, other.tokenizer, languages=("en", "de"))
+    with pytest.raises(UserError, match=r"was made with another tokenizer than the run's\. Export again"):
+        loaded(other)
+
+
+def test_a_run_without_its_weights_has_its_export_still(run: RunDirectory, tmp_path: Path) -> None:
+    other = RunDirectory(Path(shutil.copytree(run.root, tmp_path / "toy", ignore=shutil.ignore_patterns("checkpoints"))))
+    assert loaded(other)[0].translate(["kalo mi"]) == loaded(run)[0].translate(["kalo mi"])
+
+
 def test_an_export_of_other_weights_is_refused(run: RunDirectory, tmp_path: Path) -> None:
     other = RunDirectory(Path(shutil.copytree(run.root, tmp_path / "toy")))
     with other.best_weights.open("ab") as file:

@@ -251,11 +251,10 @@ def test_too_few_sentences_for_a_check_of_quality_are_told(exported: Exported) -
 
 def test_a_fresh_process_translates_odd_texts_as_we_do(exported: Exported) -> None:
     from pipeline.decoding.translator import Translator
-    from pipeline.exporters.fresh_process import FreshProcess
+    from pipeline.exporters.fresh_process import fresh_answers
 
     texts = [*ODD_TEXTS, "kalo mi ter. " * 12]
-    with FreshProcess(exported.run.saved_model, texts, [[5, 6, EOS]]) as process:
-        answer = process.result()
+    answer = fresh_answers(exported.run.saved_model, texts, [[5, 6, EOS]])
     cleaned = [" ".join(clean_line(text, exported.config.data.cleaning).split("\n")) for text in texts]
     expected = Translator.load(exported.run, searching(exported)).translate(cleaned)
     assert answer["translations"] == [one.text for one in expected]
@@ -303,12 +302,12 @@ def test_every_side_of_every_translator_keeps_its_own_tokenizer(quick: tuple[Run
 
 
 def test_a_saved_model_that_does_not_load_is_an_error(exported: Exported, tmp_path: Path) -> None:
-    from pipeline.exporters.fresh_process import FreshProcess
+    from pipeline.exporters.fresh_process import fresh_answers
 
     broken = Path(shutil.copytree(exported.run.saved_model, tmp_path / "saved_model"))
     next(broken.glob("variables/*data*")).write_bytes(b"")
-    with FreshProcess(broken, ["a"], [[5, EOS]]) as process, pytest.raises(UserError, match="imports only tensorflow and tensorflow_text"):
-        process.result()
+    with pytest.raises(UserError, match="imports only tensorflow and tensorflow_text"):
+        fresh_answers(broken, ["a"], [[5, EOS]])
 
 
 # --- the app ----------------------------------------------------------------------------------------------------------

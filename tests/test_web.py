@@ -82,7 +82,7 @@ def texts() -> list[str]:
         "👍🏽",
         "\u00ad",
     ]
-    bits += ["\n", "\t", "! ", "? ", ", ", "Mi lo. ", "▁", "\ud800", "\u2028", "ß", "。", "kaka", "  "]
+    bits += [". ª", "! ⓐb", "\ufeff", "\n", "\t", "! ", "? ", ", ", "Mi lo. ", "▁", "\ud800", "\u2028", "ß", "。", "kaka", "  "]
     odd = ["".join(generator.choices(bits, k=generator.randrange(25))) for _ in range(1000)]
     return [*ODD_TEXTS, *odd, *(sentence(generator) for _ in range(1000))]
 

@@ -113,8 +113,8 @@ def _round(model: Seq2Seq, batches: Iterator[Batch], updates: int, product_rate:
     target_tokens = sum(batch.target_tokens for batch in chosen)
     source_tokens = sum(int(np.count_nonzero(batch.source_ids)) for batch in chosen)
     of_source, of_target = products_a_token(model)
-    # 2 operations a multiply-add; the backward pass multiplies twice as much as the forward pass.
-    operations = 2 * 3 * (source_tokens * of_source + target_tokens * of_target)
+    # 2 operations a multiply-add; the backward pass multiplies twice as much as the forward pass; R-Drop reads all twice.
+    operations = 2 * 3 * (2 if model.consistency else 1) * (source_tokens * of_source + target_tokens * of_target)
     return Measured(target_tokens / seconds, operations / seconds, (before + after) / 2)
 
 

@@ -13,7 +13,7 @@ from pipeline.configuration import Config
 from pipeline.data.corpus import load_split
 from pipeline.data.subwords import Tokenizer
 from pipeline.decoding.text_stream import SentenceTranslator
-from pipeline.exporters.engines import LiteRTEngine
+from pipeline.exporters.engines import LiteRTEngine, check_export
 from pipeline.exporters.phone import file_of
 from pipeline.runtime.errors import UserError
 from pipeline.runtime.translator import SMALLEST_FIRST
@@ -61,8 +61,10 @@ def measure(
         precisions: of the exported files; their beam is what they were exported with. One sentence takes one thread there, many take all.
 
     Raises:
-        UserError: the run is not trained, or not exported; or its test split is empty.
+        UserError: the run is not trained, or was exported with other weights; or its test split is empty.
     """
+    if precisions:
+        check_export(run)
     tokenizer = Tokenizer.load(run.tokenizer)
     table = load_split(run, "test")
     encoded, _ = tokenizer.encode_source(list(table["source"]))

@@ -38,7 +38,6 @@ from pipeline.configuration import Config
 from pipeline.data.subwords import EOS, PAD
 from pipeline.decoding.translator import Translator
 from pipeline.exporters import tflite, tflite_text
-from pipeline.exporters.fresh_process import FreshProcess
 from pipeline.exporters.measured import measure_phone
 from pipeline.exporters.parity import (
     Answers,
@@ -100,28 +99,23 @@ def export_artefacts(config: Config, run: RunDirectory, folder: Path) -> dict[st
 
     artefacts: dict[str, dict[str, Any]] = {}
     kept_in = config.export.saved_model_weights
-    with contextlib.ExitStack() as stack:
-        if config.export.saved_model:
-            with _timed() as seconds, quiet(), _disk(run):
-                parts = translator.model, translator.tokenizer, translator.search, config.data.cleaning
-                save_saved_model(*parts, folder / "saved_model", kept_in, config.export.saved_model_xla)
-            # In the background: a new Python takes some seconds until it has imported TensorFlow.
-            process = stack.enter_context(
-                FreshProcess(folder / "saved_model", sentences.texts, [[*ids, EOS] for ids in sentences.source_ids])
-            )
-            artefacts["saved_model"] = {"path": "saved_model", "bytes": size_of(folder / "saved_model"), "seconds": seconds()}
-            _check_size("saved_model", size_of(folder / "saved_model" / "variables"), translator, tf.as_dtype(kept_in).size)
-        if config.export.tflite:
-            artefacts |= _export_tflite(config, run, translator, sentences, expected, folder / "tflite")
-        if config.export.tflite_text:
-            artefacts |= _export_with_text(config, run, translator, sentences, expected, folder / "tflite_text")
-        if config.export.saved_model:
-            found = saved_model_answers(process, EOS, PAD)
-            if kept_in == "float32":
-                demand_equal("saved_model", sentences, expected, found)
-            artefacts["saved_model"] |= compared(sentences, expected, found)
-        bleu = sentences.bleu(expected.texts)
-        not_checked = demand_quality(artefacts, bleu, config.export.max_bleu_loss, len(sentences.texts))
+    if config.export.saved_model:
+        with _timed() as seconds, quiet(), _disk(run):
+            parts = translator.model, translator.tokenizer, translator.search, config.data.cleaning
+            save_saved_model(*parts, folder / "saved_model", kept_in, config.export.saved_model_xla)
+        artefacts["saved_model"] = {"path": "saved_model", "bytes": size_of(folder / "saved_model"), "seconds": seconds()}
+        _check_size("saved_model", size_of(folder / "saved_model" / "variables"), translator, tf.as_dtype(kept_in).size)
+        # Nothing else is at work meanwhile: the times are those of a sentence alone.
+        found = saved_model_answers(folder / "saved_model", sentences, EOS, PAD)
+        if kept_in == "float32":
+            demand_equal("saved_model", sentences, expected, found)
+        artefacts["saved_model"] |= compared(sentences, expected, found)
+    if config.export.tflite:
+        artefacts |= _export_tflite(config, run, translator, sentences, expected, folder / "tflite")
+    if config.export.tflite_text:
+        artefacts |= _export_with_text(config, run, translator, sentences, expected, folder / "tflite_text")
+    bleu = sentences.bleu(expected.texts)
+    not_checked = demand_quality(artefacts, bleu, config.export.max_bleu_loss, len(sentences.texts))
 
     return {
         "schema_version": SCHEMA_VERSION,

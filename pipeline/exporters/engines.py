@@ -35,12 +35,12 @@ def load_translator(run: RunDirectory, config: Config, *others: RunDirectory, gl
     if glossary is not None:
         raise UserError("decoding.engine: a .tflite file knows no glossary; set it to keras.")
     tokenizer = Tokenizer.load(run.tokenizer, config.decoding.unknown)
-    report = read_json(run.export_report) if run.export_report.is_file() else {}
-    if report and report.get("weights") != sha256(run.best_weights):
-        raise UserError(
-            f"{run.export}: was made from other weights than the run's. Export again: python -m pipeline.export --run {run.root}"
-        )
+    check_export(run)
     engine = LiteRTEngine(run.tflite, config.decoding.precision)
+    if engine.subwords != {tokenizer.source.sha256, tokenizer.target.sha256}:
+        raise UserError(
+            f"{run.export}: was made with another tokenizer than the run's. Export again: python -m pipeline.export --run {run.root}"
+        )
     wanted = config.decoding.model_dump(include=set(engine.search)) | {"best": 1}
     wanted["slots"] = tokenizer.slots.size if config.decoding.keep_placeholders else 0
     wanted["unknown"] = config.decoding.unknown
@@ -52,7 +52,21 @@ def load_translator(run: RunDirectory, config: Config, *others: RunDirectory, gl
         )
     if config.decoding.best > 1 or config.decoding.sampling is not None:
         raise UserError("decoding.engine: a .tflite file gives the likeliest translation alone; decoding.best and .sampling need keras.")
-    return TextTranslator(engine, tokenizer.count, config.model.max_tokens, tokenizer.slots, config.data.cleaning)
+    return TextTranslator(engine, tokenizer.count, engine.limit, tokenizer.slots, config.data.cleaning)
+
+
+def check_export(run: RunDirectory) -> None:
+    """Makes sure that what is exported is the run's own; of a run that was copied without its weights, nothing can be said.
+
+    Raises:
+        UserError: it was made from other weights.
+    """
+    if not (run.export_report.is_file() and run.best_weights.is_file()):
+        return
+    if read_json(run.export_report).get("weights") != sha256(run.best_weights):
+        raise UserError(
+            f"{run.export}: was made from other weights than the run's. Export again: python -m pipeline.export --run {run.root}"
+        )
 
 
 class LiteRTEngine:
@@ -62,6 +76,12 @@ class LiteRTEngine:
         folder: `export/tflite/` of a run.
         precision: which of its files; None = the smallest.
         threads: interpreters at work side by side, each on a thread of its own; None = one for each core.
+
+    Attributes:
+        precision: of the file.
+        search, unknown: the settings of its search, and of text without pieces (`decoding.unknown`).
+        limit: longest sentence in pieces, EOS not counted.
+        subwords: hashes of the SentencePiece models beside it.
 
     Raises:
         UserError: see `PhoneTranslator`.
@@ -79,6 +99,8 @@ class LiteRTEngine:
                 self._phones.put(phone)
         self.precision, self.search = phone.precision, phone.details["search"]
         self.unknown = phone.details["slots"].get("unknown", "copy")
+        self.limit = phone.limit
+        self.subwords = {phone.details[f"{side}_subwords"]["sha256"] for side in ("source", "target")}
         self._pool = ThreadPoolExecutor(number)
 
     def alternatives(

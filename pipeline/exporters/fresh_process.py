@@ -9,7 +9,6 @@ import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 from pipeline.runtime.errors import UserError
@@ -39,51 +38,36 @@ with open(answered, "w", encoding="utf-8") as file:
 """
 
 
-class FreshProcess:
-    """Translates with a SavedModel in a process of its own, on the processor, while we do other things.
+def fresh_answers(saved_model: Path, texts: Sequence[str], source_ids: Sequence[Sequence[int]]) -> dict[str, Any]:
+    """What a SavedModel answers in a process of its own, on the processor.
 
     Args:
         saved_model: its folder.
         texts: sentences, not empty.
         source_ids: their ids with EOS.
+
+    Returns:
+        translations, scores and complete of the texts; ids and milliseconds of the ids, one at a time.
+
+    Raises:
+        UserError: the SavedModel could not be loaded or run there.
     """
-
-    def __init__(self, saved_model: Path, texts: Sequence[str], source_ids: Sequence[Sequence[int]]) -> None:
-        self._saved_model = saved_model
-        self._folder = tempfile.TemporaryDirectory(prefix="pocketnmt-")
-        asked, self._answered = (Path(self._folder.name) / name for name in ("asked.json", "answered.json"))
+    with tempfile.TemporaryDirectory(prefix="pocketnmt-") as folder, tempfile.TemporaryFile() as log:
+        asked, answered = (Path(folder) / name for name in ("asked.json", "answered.json"))
         asked.write_text(json.dumps([list(texts), [list(ids) for ids in source_ids]]), encoding="utf-8")
-        self._log = tempfile.TemporaryFile()  # noqa: SIM115  closed in __exit__
-        self._process = subprocess.Popen(
+        done = subprocess.run(
             # -I: neither this folder nor PYTHONPATH is looked at, so nothing of ours can be imported by chance.
-            [sys.executable, "-I", "-c", _PROGRAM, str(saved_model.resolve()), str(asked), str(self._answered)],
+            [sys.executable, "-I", "-c", _PROGRAM, str(saved_model.resolve()), str(asked), str(answered)],
             stdin=subprocess.DEVNULL,
-            stdout=self._log,
-            stderr=self._log,
+            stdout=log,
+            stderr=log,
             env=os.environ | {"CUDA_VISIBLE_DEVICES": "", "TF_CPP_MIN_LOG_LEVEL": "2"},
+            check=False,
         )
-
-    def __enter__(self) -> FreshProcess:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        if self._process.poll() is None:
-            self._process.kill()
-        self._process.wait()
-        self._log.close()
-        self._folder.cleanup()
-
-    def result(self) -> dict[str, Any]:
-        """Waits for the answer: translations, scores and complete of the texts; ids and milliseconds of the ids, one at a time.
-
-        Raises:
-            UserError: the SavedModel could not be loaded or run there.
-        """
-        status = self._process.wait()
-        if status != 0:
+        if done.returncode != 0:
             raise UserError(
-                f"{self._saved_model.name}: a process that imports only tensorflow and tensorflow_text cannot run it "
-                f"(exit status {status}):\n{last_lines(self._log)}"
+                f"{saved_model.name}: a process that imports only tensorflow and tensorflow_text cannot run it "
+                f"(exit status {done.returncode}):\n{last_lines(log)}"
             )
-        answer: dict[str, Any] = json.loads(self._answered.read_text(encoding="utf-8"))
+        answer: dict[str, Any] = json.loads(answered.read_text(encoding="utf-8"))
         return answer

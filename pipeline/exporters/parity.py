@@ -6,10 +6,11 @@ import statistics
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from pipeline.decoding.translator import Translator
-from pipeline.exporters.fresh_process import FreshProcess
+from pipeline.exporters.fresh_process import fresh_answers
 from pipeline.runtime.errors import UserError
 from pipeline.runtime.translator import PhoneTranslator
 from pipeline.scoring.metrics import bleu_against, corpus_bleu
@@ -75,9 +76,9 @@ def keras_answers(translator: Translator, sentences: Sentences) -> Answers:
     return Answers([one.ids for one in translations], [one.text for one in translations], [one.score for one in translations])
 
 
-def saved_model_answers(process: FreshProcess, eos: int, pad: int) -> Answers:
+def saved_model_answers(saved_model: Path, sentences: Sentences, eos: int, pad: int) -> Answers:
     """What a SavedModel answers in a process of its own."""
-    answer = process.result()
+    answer = fresh_answers(saved_model, sentences.texts, [[*ids, eos] for ids in sentences.source_ids])
     ids = [[token for token in row if token not in (eos, pad)] for row in answer["ids"]]
     return Answers(ids, answer["translations"], answer["scores"], answer["milliseconds"])
 

@@ -11,7 +11,8 @@ Schema of translator.json, version 2:
     max_target_tokens: longest translation in pieces, EOS counted
     search: {beam_size, length_penalty, ...}        as it is inside the files (pipeline/decoding/search.py)
     cleaning: {normalize, control_characters}       how text is cleaned, see `clean`
-    slots: {patterns, number}                       of placeholders, see `pipeline.runtime.slots.Slots`
+    slots: {patterns, number, unknown}              of placeholders, see `pipeline.runtime.slots.Slots`; text without pieces is copied
+                                                    where unknown is "copy", and left to the model where it is "mark"
 """
 
 from __future__ import annotations

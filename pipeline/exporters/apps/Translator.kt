@@ -13,6 +13,7 @@ package pocketnmt
 
 import java.nio.ByteBuffer
 import java.nio.ByteOrder
+import java.security.MessageDigest
 import java.text.Normalizer
 import org.json.JSONArray
 import org.json.JSONObject
@@ -29,8 +30,8 @@ class Translator(threads: Int = 1, read: (String) -> ByteArray) : AutoCloseable 
             "translator.json has another schema_version than $SCHEMA_VERSION. Export again."
         }
     }
-    private val source = SentencePiece(read(details.getJSONObject("source_subwords").getString("file")))
-    private val target = SentencePiece(read(details.getJSONObject("target_subwords").getString("file")))
+    private val source = SentencePiece(checked(details.getJSONObject("source_subwords"), read))
+    private val target = SentencePiece(checked(details.getJSONObject("target_subwords"), read))
     private val slots = Slots(details.getJSONObject("slots"), source.characters)
     private val limit = details.getInt("max_source_tokens")
     private val longest = details.getInt("max_target_tokens")
@@ -42,9 +43,18 @@ class Translator(threads: Int = 1, read: (String) -> ByteArray) : AutoCloseable 
     init {
         val files = details.getJSONObject("files")
         val precision = SMALLEST_FIRST.first { files.has(it) }
-        val content = read(files.getJSONObject(precision).getString("file"))
+        val content = checked(files.getJSONObject(precision), read)
         val model = ByteBuffer.allocateDirect(content.size).order(ByteOrder.nativeOrder()).put(content)
         interpreter = Interpreter(model, Interpreter.Options().setNumThreads(threads))
+    }
+
+    /** The content of a file, which must be that of this export: a model with another one's pieces would translate nonsense. */
+    private fun checked(described: JSONObject, read: (String) -> ByteArray): ByteArray {
+        val name = described.getString("file")
+        val content = read(name)
+        val hash = MessageDigest.getInstance("SHA-256").digest(content).joinToString("") { "%02x".format(it) }
+        require(hash == described.getString("sha256")) { "$name is damaged, or of another export. Put all files of the folder back." }
+        return content
     }
 
     /** The translation, on one line; empty for a blank text. */
@@ -274,6 +284,7 @@ class Slots(described: JSONObject, characters: Set<Int>) {
 internal fun portable(pattern: String): String = TOKEN.replace(pattern) { token ->
     val text = token.value
     when {
+        text.startsWith("(?P<") -> "(" // names are written in another way there, and not needed
         text[0] == '\\' -> ASCII[text]?.let { "[$it]" } ?: BOUNDARIES[text] ?: text
         text[0] == '[' -> "[" + IN_CLASS.replace(text.substring(1, text.length - 1)) { ASCII[it.value] ?: escaped(it.value) } + "]"
         else -> escaped(text)
@@ -282,8 +293,8 @@ internal fun portable(pattern: String): String = TOKEN.replace(pattern) { token 
 
 private fun escaped(text: String) = if (text.length == 1) "\\$text" else text
 
-// An escape, a class, a repetition or a brace; inside a class, an escape, a bracket or an ampersand.
-private val TOKEN = Regex("(?s)\\\\.|\\[\\^?\\]?(?:\\\\.|[^\\]\\\\])*\\]|\\{[0-9]+(?:,[0-9]*)?\\}|[\\{\\}]")
+// An escape, the beginning of a named group, a class, a repetition or a brace; inside a class, an escape, a bracket or an ampersand.
+private val TOKEN = Regex("(?s)\\\\.|\\(\\?P<\\w+>|\\[\\^?\\]?(?:\\\\.|[^\\]\\\\])*\\]|\\{[0-9]+(?:,[0-9]*)?\\}|[\\{\\}]")
 private val IN_CLASS = Regex("(?s)\\\\.|[\\[\\]\\&]")
 private val ASCII = mapOf(
     "\\d" to "0-9", "\\D" to "\\x00-\\x2f\\x3a-\\x{10ffff}",

@@ -7,6 +7,7 @@
 //
 // One translator is for one thread at a time.
 
+import CryptoKit
 import Foundation
 import TensorFlowLite
 
@@ -20,7 +21,7 @@ struct TranslatorError: LocalizedError {
 
 /// translator.json, as far as it is needed here.
 private struct Details: Decodable {
-  struct File: Decodable { let file: String }
+  struct File: Decodable { let file: String, sha256: String }
   struct Ids: Decodable { let pad: Int32, eos: Int32 }
   struct SlotsOf: Decodable { let patterns: [String], number: Int, unknown: String? }
   struct Cleaning: Decodable { let normalize: String?, control_characters: Bool }
@@ -52,14 +53,25 @@ final class Translator {
     guard let precision = smallestFirst.first(where: { files[$0] != nil }), let model = files[precision] else {
       throw TranslatorError(errorDescription: "translator.json names no model.")
     }
-    source = try SentencePiece(Data(contentsOf: folder.appendingPathComponent(details.source_subwords.file)))
-    target = try SentencePiece(Data(contentsOf: folder.appendingPathComponent(details.target_subwords.file)))
+    source = try SentencePiece(Translator.checked(details.source_subwords, in: folder))
+    target = try SentencePiece(Translator.checked(details.target_subwords, in: folder))
+    _ = try Translator.checked(model, in: folder)
     let copies = (details.slots.unknown ?? "copy") == "copy"
     slots = try Slots(patterns: details.slots.patterns, number: details.slots.number, characters: source.characters, copies: copies)
     var options = Interpreter.Options()
     options.threadCount = threads
     interpreter = try Interpreter(modelPath: folder.appendingPathComponent(model.file).path, options: options)
     runner = try interpreter.signatureRunner(with: signature)
+  }
+
+  /// The content of a file, which must be that of this export: a model with another one's pieces would translate nonsense.
+  private static func checked(_ described: Details.File, in folder: URL) throws -> Data {
+    let content = try Data(contentsOf: folder.appendingPathComponent(described.file), options: .mappedIfSafe)
+    guard SHA256.hash(data: content).map({ String(format: "%02x", $0) }).joined() == described.sha256 else {
+      throw TranslatorError(
+        errorDescription: "\(described.file) is damaged, or of another export. Put all files of the folder back.")
+    }
+    return content
   }
 
   /// The translation, on one line; empty for a blank text.
@@ -353,6 +365,7 @@ final class Slots {
 func portable(_ pattern: String) -> String {
   pattern.replacing(token) { text in
     switch text.unicodeScalars.first {
+    case "(": return "("  // the beginning of a named group: names are written in another way there, and not needed
     case "\\": return ascii[text].map { "[\($0)]" } ?? boundaries[text] ?? text
     case "[": return "[" + text.part(1, text.utf16.count - 1).replacing(inClass) { ascii[$0] ?? escaped($0) } + "]"
     default: return escaped(text)
@@ -362,8 +375,8 @@ func portable(_ pattern: String) -> String {
 
 private func escaped(_ text: String) -> String { text.unicodeScalars.count == 1 ? "\\" + text : text }
 
-// An escape, a class, a repetition or a brace; inside a class, an escape, a bracket or an ampersand.
-private let token = expression(#"(?s)\\.|\[\^?\]?(?:\\.|[^\]\\])*\]|\{[0-9]+(?:,[0-9]*)?\}|[\{\}]"#)
+// An escape, the beginning of a named group, a class, a repetition or a brace; inside a class, an escape, a bracket or an ampersand.
+private let token = expression(#"(?s)\\.|\(\?P<\w+>|\[\^?\]?(?:\\.|[^\]\\])*\]|\{[0-9]+(?:,[0-9]*)?\}|[\{\}]"#)
 private let inClass = expression(#"(?s)\\.|[\[\]\&]"#)
 private let ascii = [
   #"\d"#: "0-9", #"\D"#: #"\x00-\x2f\x3a-\x{10ffff}"#,

@@ -4,17 +4,22 @@
 const BREAKS = /[\n\r\v\f\x85\u2028\u2029]+/;
 const NEVER_TEXT = /[\x00-\x1f\x7f-\x9f\u2581]/g;
 const INVISIBLE = /[\u00ad\u200b\u2060\ufeff]/g;
-const SENTENCE_END = /(?<![.!?…])[.!?…]+["'»”’)\]]*\s+|[。！？｡]+[”’」』）]*\s*|[\n\r\v\f\x85\u2028\u2029]+\s*/g;
-const CLAUSE_END = /[,;:]\s+|\s[–—-]\s+|[，、；：]\s*/g;
-const SPACE = /\s+/g;
+// A space is [^\S\ufeff]: to JavaScript's \s and trim() a byte order mark is one as well, to Python's it is not.
+const SENTENCE_END = /(?<![.!?…])[.!?…]+["'»”’)\]]*[^\S\ufeff]+|[。！？｡]+[”’」』）]*[^\S\ufeff]*|[\n\r\v\f\x85\u2028\u2029]+[^\S\ufeff]*/g;
+const CLAUSE_END = /[,;:][^\S\ufeff]+|[^\S\ufeff][–—-][^\S\ufeff]+|[，、；：][^\S\ufeff]*/g;
+const SPACE = /[^\S\ufeff]+/g;
+const SPACES_AT_ENDS = /^[^\S\ufeff]+|[^\S\ufeff]+$/g;
 const WIDE = /^[\u2e80-\u30ff\u3400-\u9fff\uf900-\ufaff\uff00-\uff65\u{20000}-\u{3ffff}]/u;
+
+// A text without spaces at its ends.
+export const trimmed = (text) => text.replace(SPACES_AT_ENDS, "");
 
 // A text cleaned as the training text was; line breaks become "\n", a place to cut; a blank text becomes empty.
 export function clean(text, { normalize, control_characters: controls }) {
   return text.split(BREAKS).map((part) => {
     part = part.replace(NEVER_TEXT, " ").toWellFormed();
     if (normalize) part = part.normalize(normalize);
-    return (controls ? part.replace(INVISIBLE, "").replace(SPACE, " ") : part).trim();
+    return trimmed(controls ? part.replace(INVISIBLE, "").replace(SPACE, " ") : part);
   }).filter((part) => part).join("\n");
 }
 
@@ -70,7 +75,7 @@ export function joinTranslations(segments, translations) {
   translations.forEach((translation, number) => {
     const before = number ? segments[number - 1] : "";
     const lastOf = (one) => [...one].at(-1) ?? "";
-    if (line && translation && (/\s/.test(lastOf(before)) || WIDE.test(lastOf(before)))) {
+    if (line && translation && (/[^\S\ufeff]/.test(lastOf(before)) || WIDE.test(lastOf(before)))) {
       if (!WIDE.test(lastOf(line)) && !WIDE.test(translation)) line += " ";
     }
     line += translation;
@@ -81,7 +86,7 @@ export function joinTranslations(segments, translations) {
 const endsOf = (pattern) => (text) => [...text.matchAll(pattern)].map((match) => match.index + match[0].length);
 
 // "approx. five": a sentence does not begin with a small letter.
-const sentenceEnds = (text) => endsOf(SENTENCE_END)(text).filter((place) => !/^\p{Ll}/u.test(text.slice(place, place + 2)));
+const sentenceEnds = (text) => endsOf(SENTENCE_END)(text).filter((place) => !/^\p{Lowercase}/u.test(text.slice(place, place + 2)));
 
 function anyEnds(text) {
   const ends = [];

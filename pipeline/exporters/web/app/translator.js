@@ -3,7 +3,7 @@
 
 import { SentencePiece } from "./sentencepiece.js";
 import { Slots } from "./slots.js";
-import { clean, joinTranslations, splitText } from "./text.js";
+import { clean, joinTranslations, splitText, trimmed } from "./text.js";
 
 const SCHEMA_VERSION = 2;
 const REMEMBERED = 1000; // segments of which the translations are kept
@@ -31,7 +31,7 @@ export class Translator {
     const segments = splitText(cleaned, this.limit, (part) => this.count(part), this.slots.patterns);
     const sentences = [];
     for (const segment of segments) {
-      const source = segment.replace(/[ \n]+/g, " ").trim();
+      const source = trimmed(segment.replace(/[ \n]+/g, " "));
       if (!this.translated.has(source) && outdated()) return null;
       sentences.push(await this.remembered(source));
     }
