@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -18,3 +20,12 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # a process for each core: more threads
 def root() -> Path:
     """The top folder of the project."""
     return Path(__file__).parent.parent
+
+
+@pytest.fixture(autouse=True)
+def small_heap() -> Iterator[None]:
+    """What a test leaves behind is not looked through again: TensorFlow keeps the graph of every custom gradient for ever, and the
+    converter of .tflite files collects garbage each time, which took seconds among gigabytes of them."""
+    yield
+    gc.collect()
+    gc.freeze()

@@ -16,6 +16,7 @@ from pipeline.data.subwords import Tokenizer
 from pipeline.decoding.weights import keep_weights
 from pipeline.inspect.__main__ import main
 from pipeline.inspect.drawing import matrices, strips, word_map
+from pipeline.runtime.errors import UserError
 from pipeline.support.figures import save_figure
 from pipeline.support.run_directory import RunDirectory
 from pipeline.training.setup import new_model
@@ -117,6 +118,21 @@ def test_a_line_that_cannot_be_aligned_is_named(run: RunDirectory, tmp_path: Pat
     path.write_text("a b c\n" + "a b c " * 100 + "\n")
     assert main(["alignments", "--run", str(run.root), "--source", str(path)]) == 2
     assert f"{path}:2: the text has" in capsys.readouterr().err
+
+
+def test_the_tree_is_of_the_search_that_is_told(run: RunDirectory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from pipeline.inspect import pictures
+    from pipeline.inspect.reading import Reader
+
+    seen: list[int] = []
+
+    def drawn(reader: Reader, text: str) -> None:
+        seen.append(reader.translator.search.beam_size)
+        raise UserError("enough")
+
+    monkeypatch.setattr(pictures, "beam_picture", drawn)
+    assert main(["beam", "--run", str(run.root), "a b c", "--beam", "7"]) == 2
+    assert seen == [7]
 
 
 def test_embeddings_neighbours_and_map(run: RunDirectory, capsys: pytest.CaptureFixture[str]) -> None:

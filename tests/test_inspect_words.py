@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from pipeline.inspect.alignments import alignment_error_rate, parse_pharaoh, read_gold, strongest_links, to_pharaoh
+from pipeline.inspect.alignments import alignment_error_rate, alignment_of, parse_pharaoh, read_gold, strongest_links, to_pharaoh
+from pipeline.inspect.reading import Reading
 from pipeline.inspect.tracking import capital, in_brackets, in_quotation_marks, inside_a_word, position, trackers
 from pipeline.inspect.words import joined, word_groups, words_of
 from pipeline.runtime.errors import UserError
@@ -32,6 +33,18 @@ def test_links_are_the_strongest_and_the_end_has_none() -> None:
     links = strongest_links(weights, source_words=2)
     assert links == [(0, 2), (1, 0)]
     assert to_pharaoh(links) == "0-2 1-0"
+
+
+def test_a_placeholder_with_spaces_is_as_many_words_as_the_line_has() -> None:
+    source = ["▁Click", '▁<a href="x">', "here", "</a>", "▁now", "</s>"]
+    target = ["▁Jetzt", '▁<a href="x">', "hier", "</a>", "▁klicken", "</s>"]
+    looked = np.eye(6, dtype=np.float32)[[4, 1, 2, 3, 0, 5]]
+    nothing = np.zeros((1, 6), np.int32)
+    reading = Reading("", "", nothing, nothing, source, target, np.ones(6, np.float32), looked)
+    # Click <a href="x">here</a> now: four words between spaces on both sides.
+    assert to_pharaoh(alignment_of(reading)) == "0-3 1-1 2-2 3-0"
+    longer = Reading("", "", nothing, nothing, source, [*target[:1], "▁hier", *target[4:]], np.ones(4, np.float32), looked[[0, 2, 4, 5]])
+    assert to_pharaoh(alignment_of(longer)) == "0-2 1-1 2-1 3-0"
 
 
 def test_alignment_error_rate_is_that_of_och_and_ney() -> None:

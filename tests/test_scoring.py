@@ -235,8 +235,9 @@ def test_marks_are_parts_of_words_and_languages_without_spaces_have_none() -> No
 
 
 def test_bars_may_be_called_as_they_like() -> None:
-    chart = grouped_bars(["a$5%$b", "$"], {"$x^$": [1.0, 2.0], "Step %1$d/%2$d": [3.0, 4.0]}, "tag", "BLEU")
+    chart = grouped_bars(["a$5%$b", "$"], {"$x^$": [1.0, 2.0], "Step %1$d/%2$d": [3.0, 4.0], "_old": [5.0, 6.0]}, "tag", "BLEU")
     assert all(f">{name}<" in chart for name in ("a$5%$b", "$", "$x^$", "Step %1$d/%2$d"))
+    assert "_old<" in chart, "its bars are in the legend, too"
 
 
 def test_bleu_by_confidence() -> None:

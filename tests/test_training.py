@@ -63,7 +63,7 @@ def test_weights_of_other_settings_are_kept_aside(tmp_path: Path, capsys: pytest
     assert "the earlier training is kept in" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("budget", ["training.epochs=100", "training.minutes=60"])
+@pytest.mark.parametrize("budget", ["training.epochs=100", "training.minutes=3"])  # speed is measured for 1 % of them
 def test_a_maximum_of_updates_ends_a_training(tmp_path: Path, budget: str) -> None:
     assert train.main(started(tmp_path, budget, "training.max_updates=5", "training.validations=2")) == 0
     assert [row["update"] for row in history(RunDirectory(tmp_path / "toy"))] == [2, 5]

@@ -31,7 +31,7 @@ SENTENCE = {
 WHOLE = {
     "trackers": "units that keep track of something: length, brackets, quotation marks; on a sentence",
     "gradients": "how far back the gradient of the last token reaches; several runs in one picture",
-    "embeddings": "a map of the frequent words; or the nearest neighbours of words",
+    "embeddings": "a map of frequent pieces that begin words; or the nearest neighbours of words",
     "alignments": "of a file the links between words, in Pharaoh's format; scored by alignment error rate where there are gold links",
     "page": "all of these but the alignments, on one page",
 }
@@ -52,6 +52,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _sentence(options: argparse.Namespace) -> None:
+    if options.what == "beam" and options.beam is not None:
+        options.overrides.append(f"decoding.beam_size={options.beam}")
     reader, run = _reader(options)
     from pipeline.inspect import pictures
 
@@ -63,7 +65,7 @@ def _sentence(options: argparse.Namespace) -> None:
         "saliency": lambda: pictures.saliency_picture(reader, reading, options.words),
         "gates": lambda: pictures.gates_picture(reader, reading),
         "units": lambda: pictures.units_picture(reader, reading, options.layer),
-        "beam": lambda: pictures.beam_picture(reader, options.text, options.beam),
+        "beam": lambda: pictures.beam_picture(reader, options.text),
     }
     print(_described(reading))
     _keep(draw[options.what](), options, run)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
@@ -9,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.inspect.reading import Reading
-from pipeline.inspect.words import joined, word_groups
+from pipeline.inspect.words import joined, word_groups, words_of
 from pipeline.runtime.errors import UserError
 
 Link = tuple[int, int]
@@ -25,8 +26,23 @@ class Gold:
 
 
 def alignment_of(reading: Reading) -> list[Link]:
-    """Each target word with the source word it looked at most; words that looked at the end of the sentence have no link."""
-    return strongest_links(joined(reading.attention, reading.source, reading.target)[:-1], len(word_groups(reading.source)) - 1)
+    """Each target word with the source word it looked at most; words that looked at the end of the sentence have no link.
+
+    Words are what stands between spaces. A placeholder with spaces in it, such as a tag, is one piece and several words: they have the
+    links of the piece, one by one where both sides have as many.
+    """
+    links = strongest_links(joined(reading.attention, reading.source, reading.target)[:-1], len(word_groups(reading.source)) - 1)
+    source, target = (_places(words_of(side)[:-1]) for side in (reading.source, reading.target))
+    found: set[Link] = set()
+    for here, there in ((source[word], target[other]) for word, other in links):
+        found.update(zip(here, there, strict=True) if len(here) == len(there) else itertools.product(here, there))
+    return sorted(found)
+
+
+def _places(words: Iterable[str]) -> list[range]:
+    """Of each word or group of words its places in the line."""
+    ends = [0, *itertools.accumulate(max(1, len(word.split())) for word in words)]
+    return [range(start, end) for start, end in itertools.pairwise(ends)]
 
 
 def strongest_links(weights: NDArray[np.float32], source_words: int) -> list[Link]:

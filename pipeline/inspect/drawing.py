@@ -93,13 +93,13 @@ def strips(rows: Sequence[tuple[str, Sequence[str], NDArray[Any]]]) -> Figure:
 
 
 def decay_curves(curves: Mapping[str, NDArray[np.float64]]) -> Figure:
-    """|d loss_T / d h_t| by T - t, for one or several models, on a logarithmic scale."""
+    """|d loss_T / d s_t| by T - t, s the decoder's states, for one or several models, on a logarithmic scale."""
     figure, [axes] = new_figure(5.6, 3.2)
     for colour, (name, values) in zip(itertools.cycle(COLOURS), curves.items(), strict=False):
         axes.plot(range(len(values)), values, color=colour, label=plain(name), marker="o", markersize=3)
     axes.set_yscale("log")
     axes.set_xlabel("T - t: pieces back from the last one")
-    axes.set_ylabel("gradient at h_t, as a share of that at h_T")
+    axes.set_ylabel("gradient at the state before step t, as a share of that at T")
     axes.legend(frameon=False, labelcolor=INK, fontsize=8)
     axes.grid(color=INK, alpha=0.2, linewidth=0.5)
     return figure

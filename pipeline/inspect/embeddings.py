@@ -49,7 +49,7 @@ class Embeddings:
         return [(self._pieces[place], float(cosines[place])) for place in order[:count]]
 
     def frequent(self, count: int) -> list[int]:
-        """Ids of the most frequent whole words: SentencePiece's unigram model orders its pieces by their probability."""
+        """Ids of the most frequent pieces that begin a word, most of which are one; SentencePiece has the frequent ones first."""
         words = [
             place
             for place in range(self._first, len(self._pieces))

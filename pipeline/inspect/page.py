@@ -156,7 +156,7 @@ def _of_the_run(reader: Reader, table: Dataset, sentences: Sequence[Sentence]) -
     )
     add(
         "A map of words",
-        "The most frequent words of the vocabulary, by the direction of their embeddings (t-SNE: neighbours mean something, distances "
+        "The most frequent pieces that begin words, by the direction of their embeddings (t-SNE: neighbours mean something, distances "
         "across the map do not).",
         lambda: pictures.embeddings_picture(reader),
     )

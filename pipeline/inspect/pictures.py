@@ -97,7 +97,7 @@ def decay_picture(readers: Mapping[str, Reader], tables: Mapping[str, Dataset]) 
 
 
 def embeddings_picture(reader: Reader, side: str = "target", count: int = 150) -> Figure:
-    """A map of the most frequent words."""
+    """A map of the most frequent pieces that begin words."""
     embeddings = Embeddings(reader, side)
     ids = embeddings.frequent(count)
     return word_map(embeddings.map(ids), embeddings.names(ids))

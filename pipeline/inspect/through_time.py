@@ -23,7 +23,7 @@ Tensor = Any
 
 
 def gradients_by_distance(model: Seq2Seq, batches: Sequence[Batch], distances: int = 30) -> NDArray[np.float64]:
-    """|d loss_T / d h_t| by T - t: the loss of each sentence's last token, by the decoder's state t tokens from its beginning.
+    """|d loss_T / d s_t| by T - t: the loss of each sentence's last token, by the decoder's state before it writes token t.
 
     Args:
         model: trained or new.
@@ -31,8 +31,8 @@ def gradients_by_distance(model: Seq2Seq, batches: Sequence[Batch], distances: i
         distances: how far back.
 
     Returns:
-        [distances], the geometric mean over the sentences of the norm at each distance, as a share of that at distance 0: the state from
-        which the last token is predicted. nan where no sentence is that long.
+        [distances], the geometric mean over the sentences of the norm at each distance, as a share of that at distance 0: the state
+        before the step that writes the last token. nan where no sentence is that long.
     """
     found: list[list[float]] = [[] for _ in range(distances)]
     for batch in batches:
@@ -46,9 +46,10 @@ def gradients_by_distance(model: Seq2Seq, batches: Sequence[Batch], distances: i
 
 
 def state_gradients(model: Seq2Seq, batch: Batch) -> NDArray[np.float32]:
-    """d loss_T / d h_t of each sentence: [B, T, Y], where h_t is the decoder's state before step t, t = 0 its first (0 after the end).
+    """d loss_T / d s_t of each sentence: [B, T, Y], where s_t is the decoder's state before step t, t = 0 its first (0 after the end).
 
-    All paths from h_t on count: through the states, and through what later steps look at.
+    It is the whole state: of all layers, of an LSTM h and c, with coverage the attention so far as well. All paths from s_t on count:
+    through the states, and through what later steps look at.
     """
     encoded = model.encode(ops.convert_to_tensor(batch.source_ids))
     size, length = batch.target_ids.shape

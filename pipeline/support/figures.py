@@ -45,8 +45,9 @@ def in_ink(axes: Axes) -> None:
 
 
 def plain(text: str) -> str:
-    """A text of a user, such as '%1$d/%2$d', to be shown letter for letter: matplotlib reads what stands between two $ as a formula."""
-    return text.replace("$", r"\$")
+    """A text of a user, to be shown letter for letter: matplotlib reads what stands between two $ as a formula, such as '%1$d/%2$d', and
+    leaves names that begin with '_' out of legends."""
+    return ("\u200b" if text.startswith("_") else "") + text.replace("$", r"\$")
 
 
 def svg_of(figure: Figure) -> str:
