@@ -14,7 +14,7 @@ from execute import execute, fingerprint, notebooks, read, shown
 
 NAMES = [path.stem for path in notebooks()]
 FOLDER = Path(__file__).parent.parent / "notebooks"
-UPDATES = 30
+UPDATES = 60
 
 # Those of a row use one run, the first one trains it; the rows go to processes of their own.
 ROWS = [["01_quickstart", "02_translate_interactively", "05_to_the_phone"], ["03_inside_an_rnn"], ["04_your_own_corpus"]]
