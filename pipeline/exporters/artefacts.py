@@ -58,7 +58,7 @@ from pipeline.runtime.errors import UserError
 from pipeline.runtime.translator import PhoneTranslator
 from pipeline.scoring.metrics import bleu_signature
 from pipeline.scoring.systems import sample_indices
-from pipeline.support.files import remove, sha256
+from pipeline.support.files import disk_full, remove, sha256
 from pipeline.support.quiet import quiet
 from pipeline.support.run_directory import RunDirectory
 
@@ -267,9 +267,7 @@ def _disk(run: RunDirectory) -> Iterator[None]:
     except tf.errors.ResourceExhaustedError as error:
         if "space" not in str(error).lower():
             raise
-        raise UserError(
-            f"{run.export}: the disk is full. Free some space and run the same command again; what was there before is kept."
-        ) from error
+        raise disk_full(run.export) from error
 
 
 def _processor() -> str:

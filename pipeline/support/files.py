@@ -56,9 +56,12 @@ def disk_full_is_told(path: Path) -> Iterator[None]:
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
-        raise UserError(
-            f"{path}: the disk is full. Free some space and run the same command again; what was there before is kept."
-        ) from error
+        raise disk_full(path) from error
+
+
+def disk_full(path: Path) -> UserError:
+    """What to say where the disk is full, or a quota used up; `path` is what was being written."""
+    return UserError(f"{path}: the disk is full. Free some space and run the same command again; what was there before is kept.")
 
 
 def _swap(temporary: Path, path: Path) -> None:
