@@ -18,7 +18,7 @@ help:
 	@echo "make lint         style and types only"
 	@echo "make format       let ruff lay out the code"
 	@echo "make clean        remove the environment and the caches (runs in artifacts/ stay)"
-	@echo "PYTHON=python3.12 make ... builds the environment with another Python (3.11 to 3.13)"
+	@echo "PYTHON=python3.12 make clean environment   another Python for the environment (3.11 to 3.13)"
 
 quickstart: environment
 	@$(BIN)/python -m pipeline.run configs/quickstart.yaml
@@ -34,7 +34,7 @@ $(READY): pyproject.toml .ci/constraints.txt
 	@$(PYTHON) -c 'import sys; found = sys.version_info[:2]; sys.exit(None if (3, 11) <= found <= (3, 13) else \
 		"This is Python %d.%d; 3.11, 3.12 or 3.13 is needed: PYTHON=python3.12 make ..." % found)'
 	@echo "Making the environment in $(VENV) (some minutes; TensorFlow is large) ..."
-	@$(PYTHON) -m venv $(VENV)
+	@$(PYTHON) -m venv --clear $(VENV)
 	@$(BIN)/python -m pip install -qq --disable-pip-version-check -c .ci/constraints.txt -e '.[dev]'
 	@touch $@
 

@@ -35,7 +35,8 @@ def json_schema() -> str:
 
 def _show(path: str, overrides: list[str]) -> int:
     config = load_config(path, overrides)
-    changed = "".join(f" --set {override}" for override in overrides)
+    # On one line, whatever the shell handed over: it is a comment.
+    changed = "".join(f" --set {' '.join(override.split())}" for override in overrides)
     print(f"# {path}{changed}, with every default spelt out.")
     print(dump_config(config), end="")
     return 0

@@ -12,8 +12,8 @@ from pipeline.configuration import Config
 from pipeline.runtime.errors import UserError
 from pipeline.scoring.options import misfit, parser
 from pipeline.support.console import config_and_run, guarded, say
-from pipeline.support.files import read_json, sha256, write_json, write_text
-from pipeline.support.run_directory import RunDirectory
+from pipeline.support.files import read_json, remove, sha256, write_json, write_text
+from pipeline.support.run_directory import SPLITS, RunDirectory
 from pipeline.support.stages import perform
 
 if TYPE_CHECKING:
@@ -76,6 +76,10 @@ def run_stage(config: Config, run: RunDirectory) -> None:
         page = evaluation_page(f"{config.name}: {split}", result.test, {config.name: result.judged}, _facts(config))
         write_text(path.with_suffix(".html"), page)
         written[split] = describe(result) | made_with | {"hypotheses": path.relative_to(run.root).as_posix()}
+    for split in set(SPLITS) - set(written):  # of earlier weights, or another search
+        for pattern in (f"{split}.tsv", f"{split}.html", f"{split}-against-*.html"):
+            for path in run.hypotheses.glob(pattern):
+                remove(path)
     languages = {"source_language": config.data.source_language, "target_language": config.data.target_language}
     write_json(run.evaluation, {"schema_version": SCHEMA_VERSION, **languages, "splits": written})
     show(results, config)

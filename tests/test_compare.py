@@ -101,7 +101,7 @@ class Project:
     def evaluated(self, config: Config, run: RunDirectory) -> None:
         bleu = config.model.embedding_size / 10 + config.decoding.beam_size
         lengths = {"1-10": {"sentences": 1200, "bleu": bleu}, "31+": {"sentences": 3, "bleu": bleu / 2}}
-        if config.model.embedding_size == 512:
+        if config.data.target_language == "fi":
             lengths.pop("31+")
         row = {"bleu": bleu, "bleu_signature": "tok:13a", "bleu_by_length": lengths}
         if config.evaluation.tokenized_bleu:
@@ -150,7 +150,7 @@ BLEU on test by the source's length in words (sentences):
 | variation | 1-10 (1,200) | 31+ (3) |
 | --------- | -----------: | ------: |
 | small     |        29.60 |   14.80 |
-| large     |        55.20 |       – |
+| large     |        55.20 |   27.60 |
 """
     )
     assert (project.folder / "artifacts/cells/comparison.md").read_text() == shown
@@ -169,6 +169,15 @@ def test_other_splits_and_scores_get_their_columns(project: Project, capsys: pyt
     assert cells[0][6:] == ["validation BLEU", "validation BLEU tok", "difference", "test BLEU", "test BLEU tok", "difference"]
     assert cells[3][6:] == ["55.20", "56.20", "+25.60", "55.20", "56.20", "+25.60"]
     assert "- tok: `tok:moses-de`" in lines
+
+
+def test_scores_of_other_sentences_are_not_subtracted(project: Project, capsys: pytest.CaptureFixture[str]) -> None:
+    project.file("base: configs/base.yaml\nvariations: {small: {}, other: {data.target_language: fi}}")
+    project.compare()
+    shown = capsys.readouterr().out
+    assert "|     29.60 |          – |" in shown
+    assert "| other     |        29.60 |       – |" in shown
+    assert [one["result"]["difference"] for one in project.json["variations"]] == [{"test": 0.0}, {"test": None}]
 
 
 def test_a_run_is_an_ordinary_run(project: Project) -> None:

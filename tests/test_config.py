@@ -187,6 +187,8 @@ def test_equal_keys() -> None:
         ("name: toy\n---\nname: b", "toy.yaml:2: not valid YAML: more than one document."),
         ("- name: toy", "toy.yaml: expected keys and values, such as 'name: my-run', found a list."),
         ("name: &a\n  x: *a", "toy.yaml:1: an alias (*) stands inside what it repeats."),
+        ("name: " + "[" * 3000 + "]" * 3000, "toy.yaml: brackets or sections stand one within the other too many times."),
+        ("name: !!binary aGVsbG8=", "toy.yaml:1: name: expected text, found a value of type bytes."),
     ],
 )
 def test_not_yaml(text: str, message: str) -> None:
@@ -295,6 +297,11 @@ def test_the_command_shows_a_config(tmp_path: Path, capsys: pytest.CaptureFixtur
     shown = capsys.readouterr().out
     assert shown.startswith(f"# {path} --set training.epochs=3, with every default spelt out.\nname: toy\n")
     assert parse_config(shown, "shown") == load_config(path, ["training.epochs=3"])
+    lines = "data.sources=[\n  {kind: files, path: a.tsv}]"
+    assert command.main([str(path), "--set", lines]) == 0
+    assert parse_config(capsys.readouterr().out, "shown") == load_config(path, [lines])
+    assert command.main([str(path), "--set", "training.epochs=&x [*x]"]) == 2
+    assert "an alias (*) stands inside what it repeats" in capsys.readouterr().err
     assert command.main([str(path), "--set", "training.epochs=x"]) == 2
     assert capsys.readouterr().err.startswith("error: --set training.epochs=x: training.epochs: expected")
 

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import errno
+import functools
 import os
+import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -13,7 +16,7 @@ import pytest
 from pipeline import run as command
 from pipeline.runtime.errors import UserError
 from pipeline.support.console import guarded
-from pipeline.support.files import replacing, write_text
+from pipeline.support.files import copy_folder, replacing, write_text
 from pipeline.support.quiet import quiet
 
 
@@ -38,6 +41,27 @@ def test_a_full_disk_keeps_what_was_there_and_leaves_nothing(tmp_path: Path, num
         raise OSError(number, "no space")
     assert names(tmp_path) == ["best.h5"]
     assert (tmp_path / "best.h5").read_text() == "before"
+
+
+def test_a_disk_that_gets_full_while_a_folder_is_copied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "from").mkdir()
+    (tmp_path / "from/a.txt").write_text("a")
+
+    def full(source: str, *_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), source)
+
+    copy_folder(tmp_path / "from", tmp_path / "to")
+    assert (tmp_path / "to/a.txt").read_text() == "a"
+    monkeypatch.setattr(shutil, "copytree", functools.partial(shutil.copytree, copy_function=full))
+    with pytest.raises(UserError, match="other: the disk is full"):
+        copy_folder(tmp_path / "from", tmp_path / "other")
+    assert names(tmp_path) == ["from", "to"]
+
+
+def test_without_room_for_temporary_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "gone"))
+    with pytest.raises(UserError, match="TMPDIR"), quiet():
+        pass
 
 
 def test_what_a_killed_process_left_is_removed(tmp_path: Path) -> None:

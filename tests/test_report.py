@@ -51,7 +51,9 @@ def test_a_finished_run_has_curves_scores_translations_and_attention_complete_in
 
 
 @pytest.mark.slow
-def test_scores_of_earlier_weights_and_of_another_search_are_not_taken_for_the_run_s_own(tmp_path: Path) -> None:
+def test_scores_of_earlier_weights_and_of_another_search_are_not_taken_for_the_run_s_own(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     arguments = started(tmp_path, "training.validations=2")
     assert train.main(arguments) == 0
     run = RunDirectory(tmp_path / "toy")
@@ -63,6 +65,12 @@ def test_scores_of_earlier_weights_and_of_another_search_are_not_taken_for_the_r
     found = sections((run.root / "report.html").read_text())
     assert "the scores are of earlier weights" in found["Scores"] and "BLEU" not in found["Scores"]
     assert "Not there yet" in found["Translations"]
+    (run.hypotheses / "validation.html").touch()
+    assert evaluate.main(["--run", str(run.root)]) == 0
+    assert sorted(path.name for path in run.hypotheses.iterdir()) == ["test.html", "test.tsv"]
+    (run.hypotheses / "test.tsv").write_text("source\thypothesis\treference\ttag\na\tb\tc\n")
+    assert report.main([str(run.root)]) == 2
+    assert "test.tsv: is damaged" in capsys.readouterr().err
 
 
 def test_what_is_no_run_is_refused_and_text_is_escaped(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -413,6 +413,7 @@ def test_unusable_files_are_refused(tmp_path: Path, capsys: pytest.CaptureFixtur
         ["--hypotheses", "h", "--references", "r", "--against", "x"],
         ["--run", "x", "--against", "y", "--ensemble", "z"],
         ["--run", "x", "--against", "y", "--engine", "litert"],
+        ["--run", "x", "--language", "ja"],
         ["--run", "x", "--page", "p.html"],
         ["--hypotheses", "h", "--references", "r", "--set", "evaluation.tokenized_bleu=true"],
         ["--run", "x", "--hypotheses", "h", "--references", "r", "--source", "s"],

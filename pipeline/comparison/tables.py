@@ -9,7 +9,7 @@ Schema of comparison.json, version 1:
         result: null where it is not done, else {
             parameters, updates, minutes, tokens_per_second, validation_bleu    see results.Result
             splits: {split: as in evaluation.json}
-            difference: {split: BLEU less that of the first variation}          null where that one is not done }}]
+            difference: {split: BLEU less that of the first variation}          null where that one is not done, or has other sentences }}]
 """
 
 from __future__ import annotations
@@ -94,7 +94,8 @@ def _main_table(plan: Plan, results: dict[str, Result], failures: dict[str, str]
 
 
 def _length_table(plan: Plan, results: dict[str, Result], split: str) -> list[str]:
-    found = {name: result.splits[split]["bleu_by_length"] for name, result in results.items() if split in result.splits}
+    done = [variation.name for variation in plan.variations if split in getattr(results.get(variation.name), "splits", {})]
+    found = {name: results[name].splits[split]["bleu_by_length"] for name in done}
     # The data may be a variation as well; then the number of sentences is that of the first one.
     sentences = {bucket: row["sentences"] for lengths in reversed(found.values()) for bucket, row in lengths.items()}
     buckets = sorted(sentences, key=lambda bucket: int(bucket.rstrip("+").split("-")[0]))
@@ -107,9 +108,16 @@ def _length_table(plan: Plan, results: dict[str, Result], split: str) -> list[st
 
 
 def _difference(result: Result, first: Result | None, split: str) -> float | None:
-    if first is None or split not in result.splits or split not in first.splits:
+    """BLEU less that of the first; None where one of the two is not there, or they have other sentences, as where the data vary."""
+    if first is None or split not in result.splits or split not in first.splits or not _same_sentences(result, first, split):
         return None
     return round(result.splits[split]["bleu"] - first.splits[split]["bleu"], 4)
+
+
+def _same_sentences(result: Result, other: Result, split: str) -> bool:
+    """As far as their number tells, at each length."""
+    ours, theirs = ({bucket: row["sentences"] for bucket, row in one.splits[split]["bleu_by_length"].items()} for one in (result, other))
+    return ours == theirs
 
 
 def _number(value: float | None, form: str) -> str:

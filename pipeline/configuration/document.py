@@ -16,6 +16,7 @@ KeyPath = tuple[str | int, ...]
 """Where a value stands: keys of sections and, from 0, places in lists."""
 
 AFTER_ALL_LINES = 10**9
+_TOO_DEEP = "brackets or sections stand one within the other too many times."
 
 
 class ConfigError(UserError):
@@ -77,9 +78,13 @@ class Document:
         if not separator or not all(steps):
             raise ConfigError(f"--set {text}: expected SECTION.KEY=VALUE, such as training.epochs=5.")
         try:
+            # Composed first, for an alias that stands inside what it repeats would make an endless value.
+            _check_aliases(YAML(typ="safe", pure=True).compose(value), f"--set {text}", ())
             parsed = YAML(typ="safe", pure=True).load(value)
         except (YAMLError, ValueError) as error:
             raise ConfigError(f"--set {text}: '{value}' is not a YAML value: {_problem(error)}.") from None
+        except RecursionError:
+            raise ConfigError(f"--set {text[:60]}...: {_TOO_DEEP}") from None
         node: Any = self.values
         path: list[str | int] = []
         for step in steps[:-1]:
@@ -107,12 +112,15 @@ def parse_document(text: str, where: str) -> Document:
         raise ConfigError(f"{where}{line}: not valid YAML: {_problem(error)}.") from None
     except (YAMLError, ValueError) as error:
         raise ConfigError(f"{where}: not valid YAML: {_problem(error)}.") from None
+    except RecursionError:
+        raise ConfigError(f"{where}: {_TOO_DEEP}") from None
     if values is None:
         return Document(where, {})
     if not isinstance(values, dict):
         raise ConfigError(f"{where}: expected keys and values, such as 'name: my-run', found a {type(values).__name__}.")
     document = Document(where, values)
-    _note_lines(root, (), document, ())
+    _check_aliases(root, where, ())
+    _note_lines(root, (), document)
     return document
 
 
@@ -122,22 +130,29 @@ def _yaml() -> YAML:
     return yaml
 
 
-def _note_lines(node: Node, path: KeyPath, document: Document, around: tuple[Node, ...]) -> None:
-    """Fills `lines` and `duplicates`; `around` holds the nodes that contain this one."""
-    if any(node is other for other in around):
-        raise ConfigError(f"{document.where}:{node.start_mark.line + 1}: an alias (*) stands inside what it repeats.")
-    around = (*around, node)
+def _check_aliases(node: Node | None, where: str, around: tuple[Node, ...]) -> None:
+    """Refuses one that stands inside what it repeats; `around` holds the nodes that contain this one."""
+    if node is not None and any(node is other for other in around):
+        raise ConfigError(f"{where}:{node.start_mark.line + 1}: an alias (*) stands inside what it repeats.")
+    if isinstance(node, MappingNode | SequenceNode):
+        for part in node.value:
+            for inner in part if isinstance(node, MappingNode) else [part]:
+                _check_aliases(inner, where, (*around, node))
+
+
+def _note_lines(node: Node, path: KeyPath, document: Document) -> None:
+    """Fills `lines` and `duplicates`."""
     if isinstance(node, MappingNode):
         for key, value in node.value:
             place, line = (*path, str(key.value)), key.start_mark.line + 1
             if place in document.lines and key.value != "<<":
                 document.duplicates.append((place, document.lines[place], line))
             document.lines[place] = line
-            _note_lines(value, place, document, around)
+            _note_lines(value, place, document)
     elif isinstance(node, SequenceNode):
         for index, element in enumerate(node.value):
             document.lines[*path, index] = element.start_mark.line + 1
-            _note_lines(element, (*path, index), document, around)
+            _note_lines(element, (*path, index), document)
 
 
 def _key(node: Any, step: str, path: list[str | int], text: str) -> str | int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import difflib
 import json
 from collections.abc import Iterable, Iterator
@@ -163,5 +164,5 @@ def _show(value: Any) -> str:
     try:
         text = f"the text '{value}'" if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
     except TypeError:
-        text = f"the date {value}"
+        text = f"the date {value}" if isinstance(value, datetime.date) else f"a value of type {type(value).__name__}"
     return text if len(text) <= 60 else text[:57] + "..."

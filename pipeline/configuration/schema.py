@@ -139,7 +139,7 @@ class Decoding(Section):
     )
     sampling: Sampling | None = Field(None, description="Draw translations by lot, beam_size set aside; null = search for the likeliest.")
     engine: Literal["keras", "litert"] = Field(
-        "keras", description="What translates: the model, or the run's exported .tflite file, which is faster on a CPU."
+        "keras", description="What translates: the model, or the run's exported .tflite file, of which int8 is faster on a CPU."
     )
     precision: Literal["float32", "float16", "int8"] | None = Field(
         None, description="Of engine litert: which of the .tflite files; null = the smallest there is."

@@ -219,10 +219,17 @@ def write_hypotheses(path: Path, test: TestSet, hypotheses: Sequence[str]) -> No
 
 
 def read_hypotheses(path: Path) -> tuple[list[str], list[str], list[str], list[str]]:
-    """Reads what `write_hypotheses` wrote: sources, hypotheses, references, tags."""
-    rows = path.read_text(encoding="utf-8").split("\n")[1:-1]
-    fields = [[_ESCAPED.sub(lambda found: _ORIGINALS[found[1]], field) for field in row.split("\t")] for row in rows]
-    sources, hypotheses, references, tags = (list(column) for column in zip(*fields, strict=True)) if fields else ([], [], [], [])
+    """Reads what `write_hypotheses` wrote: sources, hypotheses, references, tags.
+
+    Raises:
+        UserError: the file is damaged.
+    """
+    try:
+        rows = path.read_text(encoding="utf-8").split("\n")[1:-1]
+        fields = [[_ESCAPED.sub(lambda found: _ORIGINALS[found[1]], field) for field in row.split("\t")] for row in rows]
+        sources, hypotheses, references, tags = (list(column) for column in zip(*fields, strict=True)) if fields else ([], [], [], [])
+    except ValueError:  # bytes that are no UTF-8, too
+        raise UserError(f"{path}: is damaged (expected four columns, tabs between them). Remove it and evaluate again.") from None
     return sources, hypotheses, references, tags
 
 

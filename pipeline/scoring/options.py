@@ -70,6 +70,8 @@ def misfit(options: argparse.Namespace) -> str | None:
         return "expected --run RUN, or --hypotheses FILE --references FILE"
     if options.overrides and options.hypotheses:
         return "--set and --hypotheses exclude each other: finished translations are scored as they are"
+    if options.language and not options.hypotheses:
+        return "--language goes with --hypotheses: a run's language stands in its config"
     if options.ensemble and options.hypotheses:
         return "--ensemble and --hypotheses exclude each other: finished translations need no runs"
     if options.against and (options.hypotheses or options.ensemble or text):

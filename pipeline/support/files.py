@@ -104,6 +104,21 @@ def remove(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
+def copy_folder(source: Path, target: Path) -> None:
+    """Copies a folder, whole or not at all.
+
+    Raises:
+        UserError: the disk is full.
+    """
+    with replacing(target) as temporary:
+        try:
+            shutil.copytree(source, temporary)
+        except shutil.Error as error:  # of several files; what it was is left in the texts alone
+            if os.strerror(errno.ENOSPC) in str(error) or os.strerror(errno.EDQUOT) in str(error):
+                raise disk_full(target) from error
+            raise
+
+
 def write_text(path: Path, text: str) -> None:
     """Writes UTF-8 text, whole or not at all."""
     with replacing(path) as temporary:

@@ -25,7 +25,7 @@ def import_keras() -> None:
     """
     if "keras" in sys.modules:
         return
-    with tempfile.TemporaryFile() as log:
+    with _log_file() as log:
         try:
             with _redirected(log):
                 import keras  # noqa: F401
@@ -43,7 +43,7 @@ def quiet() -> Iterator[None]:
 
     An error that passes, other than our own, carries the end of what was written as a note.
     """
-    with tempfile.TemporaryFile() as log:
+    with _log_file() as log:
         disabled = logging.root.manager.disable
         try:
             logging.disable(max(disabled, logging.WARNING))
@@ -57,6 +57,18 @@ def quiet() -> Iterator[None]:
             raise
         finally:
             logging.disable(disabled)
+
+
+def _log_file() -> IO[bytes]:
+    """A file that is gone when it is closed.
+
+    Raises:
+        UserError: no folder for temporary files can be written to.
+    """
+    try:
+        return tempfile.TemporaryFile()
+    except FileNotFoundError as error:  # also where the disk is full
+        raise UserError(f"{error.strerror}. Free some space there, or let TMPDIR name a folder with some.") from None
 
 
 def last_lines(log: IO[bytes]) -> str:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from pipeline.configuration import Config, dump_config, load_config
 from pipeline.runtime.errors import UserError
-from pipeline.support.files import write_text
+from pipeline.support.files import copy_folder, write_text
 
 SPLITS = ("train", "validation", "test")
 
@@ -52,8 +52,7 @@ class RunDirectory:
         """Moves an earlier training, and a copy of its tokenizer, to previous/<number>/, a run by itself; gives back that folder."""
         number = next(number for number in itertools.count(1) if not (self.root / "previous" / str(number)).exists())
         previous = RunDirectory(self.root / "previous" / str(number))
-        previous.root.mkdir(parents=True)
-        shutil.copytree(tokenizer, previous.tokenizer)
+        copy_folder(tokenizer, previous.tokenizer)
         for path in (self.checkpoints, self.history):
             if path.exists():
                 path.rename(previous.root / path.name)

@@ -71,7 +71,8 @@ STAGES = {
             needs=("prepare", "tokenize", "diversify"),
             files=("checkpoints/best.weights.h5", "history.csv"),
             result=("checkpoints/best.weights.h5",),
-            # Training decodes and draws only to be watched: a better search or picture is no reason to train again.
+            # Training decodes to see which weights are best, by a search of its own, and draws to be watched: a better search or picture
+            # is no reason to train again.
             code_left_out=("configuration", "support", "decoding", "scoring", "inspect"),
         ),
         Stage(

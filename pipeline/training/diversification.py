@@ -8,7 +8,6 @@ the corpus. On small corpora that is worth more than any regularisation we have 
 from __future__ import annotations
 
 import itertools
-import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,7 +21,7 @@ from pipeline.data.splits import split_key
 from pipeline.data.subwords import DETAILS, Tokenizer
 from pipeline.data.tables import SCHEMA, TableWriter, load_split, load_table
 from pipeline.support.console import say
-from pipeline.support.files import read_json, remove, replacing, write_json
+from pipeline.support.files import copy_folder, read_json, remove, replacing, write_json
 from pipeline.support.run_directory import RunDirectory
 
 if TYPE_CHECKING:
@@ -89,13 +88,13 @@ def prepare_helper(run: RunDirectory, helper: RunDirectory, made_from: dict[str,
     remove(helper.root)
     for split in ("train", "validation"):
         if forward:
-            shutil.copytree(run.split(split), helper.split(split))
+            copy_folder(run.split(split), helper.split(split))
         else:
             table = load_split(run, split)
             with TableWriter(helper.split(split)) as writer:
                 for rows in table.iter(batch_size=10_000):
                     writer.write(pa.record_batch([rows["target"], rows["source"], rows["tag"], rows["weight"]], schema=SCHEMA))
-    shutil.copytree(run.tokenizer, helper.tokenizer)
+    copy_folder(run.tokenizer, helper.tokenizer)
     if not forward:
         details = read_json(helper.tokenizer / DETAILS)
         details["source"], details["target"] = details["target"], details["source"]

@@ -61,8 +61,8 @@ class Validator:
         self._pad_multiple = config.training.pad_multiple
         self._sources, self._references = texts
         self._language = config.data.target_language
-        slots = tokenizer.slots.size if config.decoding.keep_placeholders else 0
-        greedy = Search(1, config.model.max_tokens, config.decoding.length_penalty, slots=slots, bos=BOS, eos=EOS)
+        # Of no setting of `decoding`: which weights are kept must not depend on how they will be tried.
+        greedy = Search(1, config.model.max_tokens, length_penalty=1.0, slots=tokenizer.slots.size, bos=BOS, eos=EOS)
         self._translator = Translator(model, tokenizer, greedy, 128, self._pad_multiple)
 
     @property
