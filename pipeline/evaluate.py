@@ -94,7 +94,9 @@ def show(results: dict[str, Evaluated], config: Config) -> None:
     print("\n".join(score_table({name: result.judged for name, result in results.items()})))
     for name, result in results.items():
         speed = f", {len(result.test.sources) / result.seconds:,.0f} sentences/s" if result.seconds > 0 else ""
-        print(f"\n{name}: {result.seconds:.1f} s{speed}, beam {config.decoding.beam_size}")
+        decoding = config.decoding
+        how = "by lot" if decoding.sampling is not None else f"beam {max(decoding.beam_size, decoding.best)}"
+        print(f"\n{name}: {result.seconds:.1f} s{speed}, {how}")
         print("\n".join(part_tables({"": result.judged})))
         print(f"confidence and chrF++ of the sentences: rank correlation {result.confidence_correlation:.2f}")
         if result.placeholders[0]:

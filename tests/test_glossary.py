@@ -66,9 +66,30 @@ def test_what_stands_in_a_placeholder_is_no_term() -> None:
     assert GLOSSARY.demanded("Set {token}", slots.placeholders("Set {token}")) == []
 
 
-def test_terms_are_cleaned_as_the_text_is() -> None:
-    decomposed = Glossary({"cafe\u0301": "Café"}).edited(lambda term: unicodedata.normalize("NFC", term))
-    assert decomposed.demanded("Das café") == ["Café"]
+def test_terms_are_cleaned_as_the_text_is(tmp_path: Path) -> None:
+    def edit(term: str) -> str:
+        return unicodedata.normalize("NFC", term).replace("\u200b", "")
+
+    path = tmp_path / "g.tsv"
+    path.write_text("cafe\u0301\tCafé\nice  box\tKühlschrank\n")
+    assert Glossary.load(path, edit).demanded("Das café, the ice box") == ["Café", "Kühlschrank"]
+    path.write_text("cafe\u0301\tCafé\ncaf\u00e9\tKaffee\n")
+    with pytest.raises(UserError, match=r"g\.tsv:2: 'café' must become 'Café' already"):
+        Glossary.load(path, edit)
+    for line in ("\u200b\tnichts", "nothing\t\u200b"):
+        path.write_text(line)
+        with pytest.raises(UserError, match=r"g\.tsv:1: expected a source term, a tab and a target term"):
+            Glossary.load(path, edit)
+
+
+@pytest.mark.parametrize(("term", "sentence"), [("แมว", "ฉันชอบแมวมาก"), ("집", "집은 크다"), ("猫", "私は猫が好き")])
+def test_where_words_are_written_together(term: str, sentence: str) -> None:
+    assert Glossary({term: "found"}).demanded(sentence) == ["found"]
+
+
+def test_of_thousands_of_terms_those_are_found_that_stand_there() -> None:
+    glossary = Glossary({f"term {number}": f"Begriff {number}" for number in range(10_000)})
+    assert glossary.demanded("Term 17 and term 9999, not term 10000") == ["Begriff 17", "Begriff 9999"]
 
 
 def test_a_file_of_terms(tmp_path: Path) -> None:
@@ -127,6 +148,15 @@ def test_a_trained_model_writes_the_terms(tmp_path: Path) -> None:
         assert demanded or before == after
     assert any("c" in line for line in lines) and any("d" in line for line in lines)
     assert Tokenizer.load(run.tokenizer).target.encode(["b b e"])[0]
+
+    # As they come, in a stream: as many lines at once, another number of terms.
+    for lines in (["c", "c d", "a"], ["c a"] * 3 + ["b c"] * 3, ["c d"] * 3 + ["d b c"] * 3):
+        for line in lines:
+            assert all(term in bound.translate([line])[0] for term in bound.glossary.demanded(line))  # type: ignore[union-attr]
+        assert all(bound.translate(lines))
+
+    with pytest.raises(UserError, match=r"a glossary and decoding\.sampling exclude each other"):
+        TextTranslator.load(run, run.load_config(["decoding.sampling={}"]), glossary=tmp_path / "g.tsv")
 
     # Terms that are longer together than a translation of this source may be, as a rule; a beginning, too.
     (tmp_path / "long.tsv").write_text("c\tb b e g h i j a b c b e\nd\tj i h g f e d c b a j b\n")

@@ -20,6 +20,7 @@ from pipeline.decoding.kept_slots import KeptSlots
 from pipeline.decoding.phrases import LONGEST, Phrases
 from pipeline.decoding.rules import AtLeast, NoRepeat, Prefix
 from pipeline.decoding.search import EXTRA_TOKENS, NEVER, Search
+from pipeline.decoding.whole_words import WordPieces
 
 LIMIT = 4
 SOURCE_LENGTHS = [3, 1, 5, 2]
@@ -311,6 +312,51 @@ def test_phrases_stand_in_the_translation(wanted: tuple[list[list[int]], ...], e
         for number, (value, tokens) in enumerate(every_translation(network, sentence, search, allowed)[:2]):
             assert found.ids[sentence, number].numpy().tolist() == tokens + [0] * (limit - len(tokens))
             np.testing.assert_allclose(found.scores[sentence, number], value, **CLOSE)
+
+
+# 2 goes on with a word; after 4 there is none to go on with.
+WORDS = WordPieces(np.array([False, False, True, False, False]), np.array([False, True, True, False, False]))
+
+
+def stands(tokens: list[int], phrase: list[int]) -> bool:
+    """Whether a phrase is there, and no longer word that begins with it."""
+    for start in range(len(tokens) - len(phrase) + 1):
+        end = start + len(phrase)
+        if tokens[start:end] == phrase and not (end < len(tokens) and WORDS.open[phrase[-1]] and WORDS.go_on[tokens[end]]):
+            return True
+    return False
+
+
+@pytest.mark.parametrize(
+    "wanted", [([[4]], [[1], [4]], [], [[4, 1]]), ([[1, 2]], [[1]], [[2], [1]], [[4], [2, 1]]), ([[1, 1]], [[2]], [[1, 4, 1]], [[2, 2]])]
+)
+@pytest.mark.parametrize("end", [-1.0, 2.0])
+def test_the_beginning_of_a_longer_word_is_no_phrase(wanted: tuple[list[list[int]], ...], end: float) -> None:
+    network, limit = Attentive(15, end=end), 5
+    network.bias[0], network.bias[2] = 2 * NEVER, 2.0  # it likes to go on
+    search = Search(5 * 3 ** (limit - 1), limit, 0.8, best=2)
+    rule = Phrases(phrase_ids(*wanted), np.full(4, limit, "int32"), EOS, WORDS)
+    found = beam_search(network.step, network.initial, search, MASK, [rule], Banks([(0, rule)]))
+    for sentence, phrases in enumerate(wanted):
+
+        def allowed(tokens: list[int], phrases: list[list[int]] = phrases) -> bool:
+            return 0 not in tokens and all(stands(tokens, phrase) for phrase in phrases)
+
+        for number, (value, tokens) in enumerate(every_translation(network, sentence, search, allowed)[:2]):
+            assert found.ids[sentence, number].numpy().tolist() == tokens + [0] * (limit - len(tokens))
+            np.testing.assert_allclose(found.scores[sentence, number], value, **CLOSE)
+
+
+@pytest.mark.parametrize("beam_size", [1, 4])
+@pytest.mark.parametrize("limit", [4, 5, 8])
+def test_a_narrow_beam_writes_the_whole_word_and_no_more(beam_size: int, limit: int) -> None:
+    network = Attentive(16, end=-3.0)
+    network.bias[[0, 1, 2]] = [-1e6, -5.0, 6.0]
+    wanted = ([[1]], [[1, 1]], [[4, 1]], [[1], [4]])
+    rule = Phrases(phrase_ids(*wanted), np.full(4, limit, "int32"), EOS, WORDS)
+    found = beam_search(network.step, network.initial, Search(beam_size, limit, 0.8), MASK, [rule], Banks([(0, rule)]))
+    for row, phrases in zip(found.ids[:, 0].numpy().tolist(), wanted, strict=True):
+        assert all(stands(row, phrase) for phrase in phrases), (row, phrases)
 
 
 def test_phrases_may_share_tokens() -> None:

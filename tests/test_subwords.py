@@ -222,6 +222,17 @@ def test_slots_that_are_not_the_models_are_refused(tmp_path: Path) -> None:
         Tokenizer.load(folder)
 
 
+def test_a_term_has_a_space_before_it_only_where_the_language_has(tmp_path: Path) -> None:
+    japanese = [f"私は{animal}が{verb}。" for animal in ("猫", "犬", "鳥", "馬") for verb in ("好き", "嫌い", "怖い")] * 20
+    english = [f"I {verb} the {animal}." for animal in ("cat", "dog", "bird", "horse") for verb in ("like", "hate", "fear")] * 20
+    settings = Settings(vocabulary_size="auto", joint=False, slots=0)
+    trained = train_tokenizer(english, japanese, settings, tmp_path / "ja", languages=("en", "ja"))
+    for term in ("猫", "馬"):
+        [ids] = trained.target.encode_words([term])
+        assert "".join(trained.target.pieces(ids)) == term
+    assert trained.source.encode_words(["cat"]) == trained.source.encode(["cat"])
+
+
 def masked_sources(tokenizer: Tokenizer) -> list[str]:
     return [tokenizer.slots.mask(text).text for text in corpus()[0]]
 

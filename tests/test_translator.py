@@ -18,7 +18,10 @@ class Letters:
     """A tokenizer whose pieces are letters: 'a' is 4."""
 
     def __init__(self) -> None:
-        self.target = SimpleNamespace(encode=lambda texts: [[ord(char) - 93 for char in text] for text in texts])
+        def encode(texts: list[str]) -> list[list[int]]:
+            return [[ord(char) - 93 for char in text] for text in texts]
+
+        self.target = SimpleNamespace(encode=encode, encode_words=encode)
 
     def encode_source(self, texts: list[str]) -> tuple[list[list[int]], list[dict[str, str]]]:
         return self.target.encode(texts), [{} for _ in texts]

@@ -13,6 +13,7 @@ import sentencepiece
 
 from pipeline.data.sampling import Sampler
 from pipeline.runtime.errors import UserError
+from pipeline.runtime.segmentation import WIDE
 from pipeline.runtime.slots import TOO_MANY, Slots, characters_of
 from pipeline.support.files import read_json
 
@@ -79,6 +80,17 @@ class Subwords:
         """Ids of each text, the best segmentation, without BOS and EOS; an empty or blank text has none."""
         ids: list[list[int]] = self._processor.encode(list(texts))
         return ids
+
+    def encode_words(self, texts: Sequence[str]) -> list[list[int]]:
+        """Ids of words as they stand within a text: where no space stands before them, as in Japanese, '▁' is left out."""
+        result = self.encode(texts)
+        for number, text in enumerate(texts):
+            if result[number] and WIDE.match(text):
+                first = self._processor.id_to_piece(result[number][0]).removeprefix("▁")
+                known = self._processor.piece_to_id(first)
+                if not first or known != UNK:
+                    result[number][:1] = [known] if first else []
+        return result
 
     def sample(self, texts: Sequence[str], share: float, alpha: float, generator: random.Random) -> list[list[int]]:
         """Like `encode`, with a sampled segmentation for some texts (sub-word regularisation: Kudo, 2018; Provilkov et al., 2020).

@@ -7,9 +7,10 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from pipeline.data.sources.lines import read_lines
+from pipeline.decoding.whole_words import may_go_on_after, may_go_on_before
 from pipeline.runtime.errors import UserError
-from pipeline.runtime.segmentation import WIDE
 
+_SPACES = re.compile(r"[ \n]+")
 _REMEDY = "Convert the file: iconv -t UTF-8."
 
 
@@ -22,13 +23,17 @@ class Glossary:
 
     def __init__(self, terms: dict[str, str]) -> None:
         self.terms = dict(terms)
-        # Of equal length first those whose capitals count. Each is a group, which tells the term: that of "İ" cannot be looked up by "i".
-        self._order = sorted(terms, key=lambda term: (-len(term), _is_folded(term)))
-        self._pattern = re.compile("|".join(f"({_whole(term)})" for term in self._order) or r"(?!)")
+        # Of equal length first those whose capitals count.
+        order = sorted(terms, key=lambda term: (-len(term), _is_folded(term)))
+        self._order = [(term, _folded(term), _whole(term)) for term in order]
 
     @classmethod
-    def load(cls, path: Path) -> Glossary:
+    def load(cls, path: Path, edit: Callable[[str], str] = str) -> Glossary:
         """Reads a file of lines: source term, a tab, target term. Blank lines, and those that begin with #, are passed over.
+
+        Args:
+            path: the file.
+            edit: what is done to the text in which the terms will be looked for.
 
         Raises:
             UserError: it cannot be read, a line has another form, or one term has two targets.
@@ -37,18 +42,14 @@ class Glossary:
         for number, line in enumerate(read_lines(path, remedy=_REMEDY), start=1):
             if not line.strip() or line.startswith("#"):
                 continue
-            source, _, target = (part.strip() for part in line.partition("\t"))
-            if not (source and target) or "\t" in target:
+            source, _, target = (_SPACES.sub(" ", edit(part)).strip() for part in line.partition("\t"))
+            if not (source and target) or line.count("\t") > 1:
                 raise UserError(f"{path}:{number}: expected a source term, a tab and a target term. Found: {line[:80]!r}")
             if terms.setdefault(source, target) != target:
                 raise UserError(f"{path}:{number}: '{source}' must become '{terms[source]}' already; a term can have one target only.")
         if not terms:
             raise UserError(f"{path}: has no terms. Expected lines of a source term, a tab and a target term.")
         return cls(terms)
-
-    def edited(self, edit: Callable[[str], str]) -> Glossary:
-        """The same with all terms edited, as the text is in which they will be looked for."""
-        return Glossary({edit(source): edit(target) for source, target in self.terms.items()})
 
     def demanded(self, sentence: str, placeholders: Sequence[tuple[int, int]] = ()) -> list[str]:
         """The target terms that a translation of `sentence` must contain, each once.
@@ -57,9 +58,15 @@ class Glossary:
             sentence: of the source language.
             placeholders: start and end of each; what stands in one is no term.
         """
+        # Of thousands of terms few can stand there; only these are worth a search.
+        folded = _folded(sentence)
+        near = [(term, pattern) for term, begun, pattern in self._order if begun in folded]
+        if not near:
+            return []
+        # Each is a group, which tells the term: that of "İ" cannot be looked up by "i".
         found = [
-            self._order[(match.lastindex or 0) - 1]
-            for match in self._pattern.finditer(sentence)
+            near[(match.lastindex or 0) - 1][0]
+            for match in re.finditer("|".join(f"({pattern})" for _, pattern in near), sentence)
             if not any(match.start() < end and match.end() > start for start, end in placeholders)
         ]
         return list(dict.fromkeys(self.terms[term] for term in found))
@@ -98,9 +105,14 @@ class Glossary:
 
 def _whole(term: str) -> str:
     """A pattern for a term that is not a part of a longer word, in languages with spaces between words."""
-    before, after = (char.isalnum() and not WIDE.match(char) for char in (term[0], term[-1]))
+    before, after = may_go_on_before(term[0]), may_go_on_after(term[-1])
     escaped = f"(?i:{re.escape(term)})" if _is_folded(term) else re.escape(term)
     return (r"(?<!\w)" if before else "") + escaped + (r"(?!\w)" if after else "")
+
+
+def _folded(text: str) -> str:
+    """The same for all that matches without regard to capitals, and for some that does not."""
+    return text.casefold().replace("ı", "i").replace("\u0307", "")  # the dot of İ
 
 
 def _is_folded(term: str) -> bool:

@@ -17,6 +17,7 @@ from pipeline.decoding.choosing import Choose, likeliest
 from pipeline.decoding.compiled import compiled
 from pipeline.decoding.search import Found, Search
 from pipeline.decoding.search_model import search_translations, search_with
+from pipeline.decoding.whole_words import WordPieces
 
 if TYPE_CHECKING:
     from pipeline.model.decoder import Encoded
@@ -65,12 +66,19 @@ class LiveSearch:
 
     Args:
         model: trained; its weights may change between calls.
-        search, choose, with_attention: see `search_translations`.
+        search, choose, with_attention, words: see `search_translations`.
     """
 
-    def __init__(self, model: Seq2Seq, search: Search, choose: Choose = likeliest, with_attention: bool = False) -> None:
+    def __init__(
+        self,
+        model: Seq2Seq,
+        search: Search,
+        choose: Choose = likeliest,
+        with_attention: bool = False,
+        words: WordPieces | None = None,
+    ) -> None:
         self._model, self._search = model, search
-        self._options: dict[str, Any] = {"choose": choose, "with_attention": with_attention}
+        self._options: dict[str, Any] = {"choose": choose, "with_attention": with_attention, "words": words}
         # JAX compiles each size of a batch anew, which takes longer than the work that is saved.
         self._in_stages = keras.backend.backend() != "jax"
         # Functions of their own: TensorFlow counts how often a method is traced over all objects, and warns.

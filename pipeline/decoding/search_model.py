@@ -16,6 +16,7 @@ from pipeline.decoding.kept_slots import KeptSlots
 from pipeline.decoding.phrases import Phrases
 from pipeline.decoding.rules import AtLeast, NoRepeat, Prefix, Rule
 from pipeline.decoding.search import EXTRA_TOKENS, Found, Search
+from pipeline.decoding.whole_words import WordPieces
 
 if TYPE_CHECKING:
     from pipeline.model.decoder import Encoded
@@ -32,6 +33,7 @@ def search_translations(
     phrase_ids: Tensor | None = None,
     choose: Choose = likeliest,
     with_attention: bool = False,
+    words: WordPieces | None = None,
 ) -> Found:
     """Encodes source sentences and searches for their translations, all in one go.
 
@@ -42,9 +44,10 @@ def search_translations(
         prefix_ids: [B, P] int32, how each translation begins, then 0; P is at least 1.
         phrase_ids: [B, C, LONGEST] int32 phrases that must stand in each translation, see `Phrases`.
         choose, with_attention: see `BeamSearch`; phrases choose for themselves.
+        words: for phrases, see there.
     """
     encoded = model.encode(source_ids)
-    searching = search_with(model, encoded, source_ids, search, prefix_ids, phrase_ids, choose, with_attention)
+    searching = search_with(model, encoded, source_ids, search, prefix_ids, phrase_ids, choose, with_attention, words)
     return searching.found(searching.run(searching.begin(encoded.state)))
 
 
@@ -57,6 +60,7 @@ def search_with(
     phrase_ids: Tensor | None = None,
     choose: Choose = likeliest,
     with_attention: bool = False,
+    words: WordPieces | None = None,
 ) -> BeamSearch:
     """The search for translations of sentences that the model has encoded, with the rules that go with them; see `search_translations`."""
     mask = ops.not_equal(source_ids, 0)
@@ -78,7 +82,7 @@ def search_with(
         demands.append((len(rules), KeptSlots(source_ids, search.slots, most, search.eos)))
         rules.append(demands[-1][1])
     if phrase_ids is not None:
-        demands.append((len(rules), Phrases(phrase_ids, most, search.eos)))
+        demands.append((len(rules), Phrases(phrase_ids, most, search.eos, words)))
         rules.append(demands[-1][1])
     if demands and (choose is likeliest or phrase_ids is not None):
         choose = Banks(demands)

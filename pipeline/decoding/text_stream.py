@@ -13,6 +13,7 @@ from pipeline.configuration import Config
 from pipeline.configuration.schema_data import Cleaning
 from pipeline.data.cleaning import Tally, tidy
 from pipeline.decoding.glossary import Glossary
+from pipeline.runtime.errors import UserError
 from pipeline.runtime.segmentation import CountTokens, join_translations, split_line
 from pipeline.runtime.slots import NO_SLOTS, Slots
 from pipeline.support.quiet import import_keras
@@ -141,18 +142,21 @@ class TextTranslator:
 
         Raises:
             UserError: a run has no tokenizer or no weights yet, or they do not go together; or the glossary cannot be read, or asks for
-                what the model cannot write.
+                what the model cannot write, or goes with a search and not with a lot.
         """
-        terms = None if glossary is None else Glossary.load(glossary).edited(lambda term: clean_line(term, config.data.cleaning))
+        if glossary is not None and config.decoding.sampling is not None:
+            raise UserError("a glossary and decoding.sampling exclude each other: what must stand there is searched for, not drawn by lot.")
+        terms = None if glossary is None else Glossary.load(glossary, lambda term: clean_line(term, config.data.cleaning))
         import_keras()
         from pipeline.data.subwords import UNK
         from pipeline.decoding.phrases import LONGEST
         from pipeline.decoding.translator import Translator
 
-        translator = Translator.load(run, config, *others, with_attention=True)
+        attends = all(one.model.attention.kind != "none" for one in (config, *(other.load_config() for other in others)))
+        translator = Translator.load(run, config, *others, with_attention=attends)
         if terms is not None:
             slots = translator.tokenizer.slots
-            terms.check(lambda term: slots.mask(term).kept.values(), translator.tokenizer.target.encode, UNK, LONGEST)
+            terms.check(lambda term: slots.mask(term).kept.values(), translator.tokenizer.target.encode_words, UNK, LONGEST)
         tokenizer, drawn = translator.tokenizer, config.decoding.sampling is not None
         return cls(translator, tokenizer.count, config.model.max_tokens, tokenizer.slots, config.data.cleaning, terms, drawn)
 

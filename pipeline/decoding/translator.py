@@ -21,6 +21,7 @@ from pipeline.decoding.phrases import LONGEST
 from pipeline.decoding.search import NEVER, Found, Search
 from pipeline.decoding.translation import NOTHING, Translation
 from pipeline.decoding.weights import load_model
+from pipeline.decoding.whole_words import WordPieces
 from pipeline.runtime.errors import UserError
 from pipeline.support.cores import side_by_side
 from pipeline.support.run_directory import RunDirectory
@@ -112,8 +113,12 @@ class Translator:
         if begun is not None and prefixes is not None:
             for beginning, ids in zip(begun, prefixes, strict=True):
                 if UNK in ids:
+                    if foreign := next(iter(self.tokenizer.slots.mask(beginning).kept.values()), None):
+                        raise UserError(
+                            f"'{beginning}' cannot begin a translation: '{foreign}' does not stand in its source, or not so often."
+                        )
                     raise UserError(f"'{beginning}' cannot begin a translation: it has characters that the model has never seen.")
-        phrases = None if terms is None else [self.tokenizer.target.encode(some) for some in terms]
+        phrases = None if terms is None else [self.tokenizer.target.encode_words(some) for some in terms]
         results: dict[int, list[Translation]] = {index: [NOTHING] for index, ids in enumerate(encoded) if not ids}
         widths = [self.search.beam_size if phrases is None else self._width(phrases[index]) for index in range(len(encoded))]
 
@@ -171,7 +176,8 @@ class Translator:
                 alpha = 0.0 if with_phrases else self.search.length_penalty
                 repeat = 0 if with_phrases else self.search.no_repeat_ngram
                 search = dataclasses.replace(self.search, beam_size=beam_size, length_penalty=alpha, no_repeat_ngram=repeat)
-                self._searches[beam_size, with_phrases] = LiveSearch(self.model, search, **self._options)
+                words = WordPieces.of(self.tokenizer.target.pieces(range(self.tokenizer.target.size))) if with_phrases else None
+                self._searches[beam_size, with_phrases] = LiveSearch(self.model, search, **self._options, words=words)
             return self._searches[beam_size, with_phrases]
 
     def _batches(self, encoded: list[list[int]], widths: list[int], demanding: list[bool]) -> Iterator[list[int]]:
