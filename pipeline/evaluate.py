@@ -95,7 +95,7 @@ def show(results: dict[str, Evaluated], config: Config) -> None:
     for name, result in results.items():
         speed = f", {len(result.test.sources) / result.seconds:,.0f} sentences/s" if result.seconds > 0 else ""
         decoding = config.decoding
-        how = "by lot" if decoding.sampling is not None else f"beam {max(decoding.beam_size, decoding.best)}"
+        how = "by lot" if decoding.sampling is not None else f"beam {decoding.beams}"
         print(f"\n{name}: {result.seconds:.1f} s{speed}, {how}")
         print("\n".join(part_tables({"": result.judged})))
         print(f"confidence and chrF++ of the sentences: rank correlation {result.confidence_correlation:.2f}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import resource
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import keras
 import numpy as np
@@ -19,7 +19,7 @@ from pipeline.decoding.choosing import Drawn
 from pipeline.decoding.kept_slots import KeptSlots
 from pipeline.decoding.phrases import LONGEST, Phrases
 from pipeline.decoding.rules import AtLeast, NoRepeat, Prefix
-from pipeline.decoding.search import EXTRA_TOKENS, NEVER, Search
+from pipeline.decoding.search import EXTRA_TOKENS, NEVER, Found, Search
 from pipeline.decoding.whole_words import WordPieces
 
 LIMIT = 4
@@ -289,6 +289,20 @@ def phrase_ids(*sentences: list[list[int]]) -> np.ndarray:
     return ids
 
 
+def assert_best_with_phrases(
+    found: Found, network: Attentive, search: Search, wanted: Sequence[list[list[int]]], holds: Callable[[list[int], list[int]], bool]
+) -> None:
+    """The two best of each sentence are those of all translations in which each phrase `holds`."""
+    for sentence, phrases in enumerate(wanted):
+
+        def allowed(tokens: list[int], phrases: list[list[int]] = phrases) -> bool:
+            return 0 not in tokens and all(holds(tokens, phrase) for phrase in phrases)
+
+        for number, (value, tokens) in enumerate(every_translation(network, sentence, search, allowed)[:2]):
+            assert found.ids[sentence, number].numpy().tolist() == tokens + [0] * (search.max_tokens - len(tokens))
+            np.testing.assert_allclose(found.scores[sentence, number], value, **CLOSE)
+
+
 @pytest.mark.parametrize(
     "wanted",
     [
@@ -304,14 +318,7 @@ def test_phrases_stand_in_the_translation(wanted: tuple[list[list[int]], ...], e
     search = Search(5 * 3 ** (limit - 1), limit, 0.8, best=2)  # room for all but PAD
     rule = Phrases(phrase_ids(*wanted), np.full(4, limit, "int32"), EOS)
     found = beam_search(network.step, network.initial, search, MASK, [rule], Banks([(0, rule)]))
-    for sentence, phrases in enumerate(wanted):
-
-        def allowed(tokens: list[int], phrases: list[list[int]] = phrases) -> bool:
-            return 0 not in tokens and all(contains(tokens, phrase) for phrase in phrases)
-
-        for number, (value, tokens) in enumerate(every_translation(network, sentence, search, allowed)[:2]):
-            assert found.ids[sentence, number].numpy().tolist() == tokens + [0] * (limit - len(tokens))
-            np.testing.assert_allclose(found.scores[sentence, number], value, **CLOSE)
+    assert_best_with_phrases(found, network, search, wanted, contains)
 
 
 # 2 goes on with a word; after 4 there is none to go on with.
@@ -337,14 +344,7 @@ def test_the_beginning_of_a_longer_word_is_no_phrase(wanted: tuple[list[list[int
     search = Search(5 * 3 ** (limit - 1), limit, 0.8, best=2)
     rule = Phrases(phrase_ids(*wanted), np.full(4, limit, "int32"), EOS, WORDS)
     found = beam_search(network.step, network.initial, search, MASK, [rule], Banks([(0, rule)]))
-    for sentence, phrases in enumerate(wanted):
-
-        def allowed(tokens: list[int], phrases: list[list[int]] = phrases) -> bool:
-            return 0 not in tokens and all(stands(tokens, phrase) for phrase in phrases)
-
-        for number, (value, tokens) in enumerate(every_translation(network, sentence, search, allowed)[:2]):
-            assert found.ids[sentence, number].numpy().tolist() == tokens + [0] * (limit - len(tokens))
-            np.testing.assert_allclose(found.scores[sentence, number], value, **CLOSE)
+    assert_best_with_phrases(found, network, search, wanted, stands)
 
 
 @pytest.mark.parametrize("beam_size", [1, 4])

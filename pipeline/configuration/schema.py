@@ -146,6 +146,11 @@ class Decoding(Section):
     )
     batch_sentences: PositiveInt = Field(64, description="Sentences decoded at once.")
 
+    @property
+    def beams(self) -> int:
+        """Hypotheses of a search: as many as translations are wanted, at least; by lot, no more: each is a translation."""
+        return self.best if self.sampling is not None else max(self.beam_size, self.best)
+
 
 class Evaluation(Section):
     """What is scored."""

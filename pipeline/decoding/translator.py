@@ -241,8 +241,7 @@ def search_of(config: Config, tokenizer: Tokenizer) -> Search:
     """The settings of the search that a config describes, with a tokenizer's slots."""
     decoding = config.decoding
     return Search(
-        # As many hypotheses as translations are wanted, at least; by lot, no more: each is a translation.
-        beam_size=decoding.best if decoding.sampling is not None else max(decoding.beam_size, decoding.best),
+        beam_size=decoding.beams,
         max_tokens=decoding.max_tokens,
         length_penalty=decoding.length_penalty,
         coverage_penalty=decoding.coverage_penalty,
