@@ -21,6 +21,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     translate = commands.add_parser("translate", help="sentences a second of the test split, and milliseconds of one, by each engine")
     add_run_arguments(translate)
     translate.add_argument("--beam", type=positive, action="append", help="of the model's search, as often as needed (default: 1 and 5)")
+    translate.add_argument(
+        "--precision",
+        action="append",
+        choices=["float32", "bfloat16"],
+        help="of the model's products, as often as needed (default: float32, and bfloat16 where the processor multiplies it)",
+    )
     translate.add_argument("--sentences", type=positive, default=1000, help="translated at once (default: the first 1000)")
     translate.add_argument("--length", type=positive, default=15, help="pieces of the sentences that are translated alone (default: 15)")
     translate.add_argument("--rounds", type=positive, default=3, help="of each engine, in turns (default: 3)")
@@ -56,10 +62,12 @@ def _translate(options: argparse.Namespace) -> int:
     config, run = config_and_run(options)
     import_keras()
     from pipeline.benchmarks.translating import exported_precisions, measure
+    from pipeline.training.precision import resolve_precision
 
+    precisions = list(dict.fromkeys(options.precision or ["float32", resolve_precision("auto")]))
     say(f"translating {options.sentences:,} sentences {options.rounds + 1} times with each engine, and 50 one at a time ...")
     beams = options.beam or [1, 5]
-    rows = measure(config, run, beams, options.sentences, options.length, options.rounds, exported_precisions(run))
+    rows = measure(config, run, beams, precisions, options.sentences, options.length, options.rounds, exported_precisions(run))
     print(f"{'engine':16} {'beam':>5} {'sentences/s':>12} {'target tokens/s':>16} {'ms a sentence':>14} {'95 % below':>11} {'BLEU':>7}")
     for one in rows:
         print(

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from test_export import SETTINGS, random_run
 
+from pipeline import benchmark
 from pipeline import export as export_command
 from pipeline import translate as command
 from pipeline.configuration import Config
@@ -122,3 +123,16 @@ def test_an_export_of_other_weights_is_refused(run: RunDirectory, tmp_path: Path
     shutil.rmtree(other.export)
     with pytest.raises(UserError, match=r"translator.json: cannot be read.*python -m pipeline\.export"):
         loaded(other)
+
+
+def test_the_benchmark_measures_each_engine(run: RunDirectory, capsys: pytest.CaptureFixture[str]) -> None:
+    options = ["--sentences", "5", "--rounds", "1", "--beam", "1", "--precision", "float32", "--precision", "bfloat16"]
+    assert benchmark.main(["translate", "--run", str(run.root), *options]) == 0
+    rows = [line.split() for line in capsys.readouterr().out.splitlines()[1:]]
+    assert [row[:3] for row in rows] == [
+        ["keras", "float32", "1"],
+        ["keras", "bfloat16", "1"],
+        ["litert", "float32", "3"],
+        ["litert", "int8", "3"],
+    ]
+    assert all(float(number.replace(",", "")) > 0 for row in rows for number in row[3:7])

@@ -48,22 +48,31 @@ class Measured:
 
 
 def measure(
-    config: Config, run: RunDirectory, beams: Sequence[int], sentences: int, length: int, rounds: int, precisions: Sequence[str]
+    config: Config,
+    run: RunDirectory,
+    beams: Sequence[int],
+    precisions: Sequence[str],
+    sentences: int,
+    length: int,
+    rounds: int,
+    exported: Sequence[str],
 ) -> list[Measured]:
-    """Translates the test split with the model, at each beam, and with the exported files, in turns.
+    """Translates the test split with the model, at each beam and in each precision, and with the exported files, in turns.
 
     Args:
-        config, run: trained, and exported where `precisions` names something.
+        config, run: trained, and exported where `exported` names something.
         beams: of the model's search.
+        precisions: of its matrix products.
         sentences: of the test split, the first ones that are within the model's limit.
         length: pieces of the sentences that are translated one at a time, or as near to that as there are.
         rounds: of each, after one that warms up.
-        precisions: of the exported files; their beam is what they were exported with. One sentence takes one thread there, many take all.
+        exported: precisions of the exported files; their beam is what they were exported with. One sentence takes one thread there, many
+            take all.
 
     Raises:
         UserError: the run is not trained, or was exported with other weights; or its test split is empty.
     """
-    if precisions:
+    if exported:
         check_export(run)
     tokenizer = Tokenizer.load(run.tokenizer)
     table = load_split(run, "test")
@@ -75,9 +84,11 @@ def measure(
     by_length = sorted(fitting, key=lambda index: abs(len(encoded[index]) - length))
     ones = [table["source"][index] for index in by_length[:_ONES]]
 
-    engines: list[tuple[str, int, SentenceTranslator]] = [("keras", beam, _keras(config, run, beam)) for beam in beams]
-    for exported in (LiteRTEngine(run.tflite, precision) for precision in precisions):
-        engines.append((f"litert {exported.precision}", int(exported.search["beam_size"]), exported))
+    engines: list[tuple[str, int, SentenceTranslator]] = [
+        (f"keras {precision}", beam, _keras(config, run, beam, precision)) for beam in beams for precision in precisions
+    ]
+    for file in (LiteRTEngine(run.tflite, precision) for precision in exported):
+        engines.append((f"litert {file.precision}", int(file.search["beam_size"]), file))
     bulk: dict[int, list[float]] = {place: [] for place in range(len(engines))}
     single: dict[int, list[float]] = {place: [] for place in range(len(engines))}
     found: dict[int, list[tuple[str, int]]] = {}
@@ -108,11 +119,11 @@ def exported_precisions(run: RunDirectory) -> list[str]:
     return [name for name in reversed(SMALLEST_FIRST) if (run.tflite / file_of(name)).is_file()]
 
 
-def _keras(config: Config, run: RunDirectory, beam_size: int) -> SentenceTranslator:
+def _keras(config: Config, run: RunDirectory, beam_size: int, precision: str) -> SentenceTranslator:
     from pipeline.decoding.translator import Translator
 
     decoding = config.decoding.model_copy(update={"beam_size": beam_size, "best": 1})
-    return Translator.load(run, config.model_copy(update={"decoding": decoding}))
+    return Translator.load(run, config.model_copy(update={"decoding": decoding}), precision=precision)
 
 
 def _timed(engine: SentenceTranslator, sources: list[str]) -> tuple[float, list[tuple[str, int]]]:

@@ -141,10 +141,24 @@ class Decoding(Section):
     engine: Literal["keras", "litert"] = Field(
         "keras", description="What translates: the model, or the run's exported .tflite file, of which int8 is faster on a CPU."
     )
-    precision: Literal["float32", "float16", "int8"] | None = Field(
-        None, description="Of engine litert: which of the .tflite files; null = the smallest there is."
+    precision: Literal["float32", "bfloat16", "float16", "int8"] | None = Field(
+        None,
+        description="Of engine keras: that of the matrix products, float32 or, faster on processors that multiply it, bfloat16; null = "
+        "float32. Of engine litert: which of the .tflite files, float32, float16 or int8; null = the smallest there is.",
     )
-    batch_sentences: PositiveInt = Field(64, description="Sentences decoded at once.")
+    batch_sentences: PositiveInt = Field(128, description="Sentences decoded at once, at most.")
+
+    @model_validator(mode="after")
+    def _fitting(self) -> Decoding:
+        known = {"keras": ("float32", "bfloat16"), "litert": ("float32", "float16", "int8")}[self.engine]
+        if self.precision is not None and self.precision not in known:
+            raise ValueError(f"engine {self.engine} has no precision {self.precision}; it has: {', '.join(known)}")
+        return self
+
+    @property
+    def products(self) -> str:
+        """ "float32" or "bfloat16": the precision of the matrix products where the model itself translates."""
+        return self.precision if self.engine == "keras" and self.precision is not None else "float32"
 
     @property
     def beams(self) -> int:

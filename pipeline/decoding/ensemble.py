@@ -82,12 +82,13 @@ def _split(state: Tensor, encoded: EncodedTogether) -> list[Tensor]:
     return states
 
 
-def load_others(others: Sequence[RunDirectory], config: Config, tokenizer: Tokenizer) -> list[Seq2Seq]:
-    """The models of runs that are to translate together with a first one, in float32.
+def load_others(others: Sequence[RunDirectory], config: Config, tokenizer: Tokenizer, precision: str = "float32") -> list[Seq2Seq]:
+    """The models of runs that are to translate together with a first one.
 
     Args:
         others: the runs; each model is built from its own config.
         config, tokenizer: of the first run.
+        precision: of the matrix products of all, see `load_model`.
 
     Raises:
         UserError: a run has another tokenizer or translates between other languages; or see `load_model`.
@@ -105,5 +106,5 @@ def load_others(others: Sequence[RunDirectory], config: Config, tokenizer: Token
             raise UserError(
                 f"{other.root}: cannot join the ensemble: it translates {'-'.join(own_languages)}, the first run {'-'.join(languages)}."
             )
-        models.append(load_model(other, own_config, own_tokenizer))
+        models.append(load_model(other, own_config, own_tokenizer, precision))
     return models

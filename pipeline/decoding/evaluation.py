@@ -156,7 +156,7 @@ def evaluate(
     word_counts: Mapping[str, int] | None = None,
     tokenized: bool = False,
     comet: str | None = None,
-    batch_sentences: int = 64,
+    batch_sentences: int = 128,
     label: str = "translating",
 ) -> Evaluated:
     """Translates a test set and scores the result.

@@ -17,8 +17,8 @@ from pipeline.support.console import say
 _FILE_BATCHES = 16
 """A file is read so many batches at a time: the translator sorts them by length, which saves padding."""
 
-_WAITING = 4
-"""Batches that are read ahead of a pipe, at most."""
+_PIPE_BATCHES = 4
+"""Of lines that wait in a pipe, so many batches are translated together: one for each core, and of about equal length."""
 
 
 def decode_line(raw: bytes, number: int, where: str = "line", warn: Callable[[str], None] = say) -> str:
@@ -37,15 +37,16 @@ def decode_line(raw: bytes, number: int, where: str = "line", warn: Callable[[st
 def read_batches(source: BinaryIO, size: int) -> Iterator[list[bytes]]:
     """Lines of `source` with their ends, in batches.
 
-    A file is read in large batches. From a pipe come the lines that are there, at least one and at most `size`: a line is translated
-    at once, however long the next one takes.
+    A file is read in large batches, of some times `size`. From a pipe come the lines that are there, at least one, and less at a time: a
+    line is translated at once, however long the next one takes.
     """
     if _is_regular_file(source):
         while batch := list(itertools.islice(source, size * _FILE_BATCHES)):
             yield batch
         return
 
-    lines: queue.Queue[bytes | Exception | None] = queue.Queue(maxsize=size * _WAITING)
+    most = size * _PIPE_BATCHES
+    lines: queue.Queue[bytes | Exception | None] = queue.Queue(maxsize=most)
 
     def read() -> None:
         try:
@@ -60,7 +61,7 @@ def read_batches(source: BinaryIO, size: int) -> Iterator[list[bytes]]:
     while more:
         items = [lines.get()]
         with contextlib.suppress(queue.Empty):
-            while len(items) < size and isinstance(items[-1], bytes):
+            while len(items) < most and isinstance(items[-1], bytes):
                 items.append(lines.get_nowait())
         if not isinstance(end := items[-1], bytes):
             more = False

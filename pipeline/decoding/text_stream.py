@@ -153,7 +153,7 @@ class TextTranslator:
         from pipeline.decoding.translator import Translator
 
         attends = all(one.model.attention.kind != "none" for one in (config, *(other.load_config() for other in others)))
-        translator = Translator.load(run, config, *others, with_attention=attends)
+        translator = Translator.load(run, config, *others, with_attention=attends, precision=config.decoding.products)
         if terms is not None:
             slots = translator.tokenizer.slots
             terms.check(lambda term: slots.mask(term).kept.values(), translator.tokenizer.target.encode_words, UNK, LONGEST)

@@ -55,7 +55,7 @@ class Translator:
         model: Seq2Seq,
         tokenizer: Tokenizer,
         search: Search,
-        batch_sentences: int = 64,
+        batch_sentences: int = 128,
         pad_multiple: int = 1,
         choose: Choose = likeliest,
         with_attention: bool = False,
@@ -70,21 +70,24 @@ class Translator:
         self._lock = threading.Lock()
 
     @classmethod
-    def load(cls, run: RunDirectory, config: Config, *others: RunDirectory, with_attention: bool = False) -> Translator:
-        """The translator of a trained run, in float32.
+    def load(
+        cls, run: RunDirectory, config: Config, *others: RunDirectory, with_attention: bool = False, precision: str = "float32"
+    ) -> Translator:
+        """The translator of a trained run.
 
         Args:
             run: the run.
             config: its settings, those of the search among them.
             others: runs that translate together with it, as an ensemble.
             with_attention: see the class.
+            precision: of the matrix products, see `load_model`; `decoding.precision` is for the commands.
 
         Raises:
             UserError: a run is not trained, or its weights do not fit its config or tokenizer (see `load_model`), or the runs do not
                 go together (see `load_others`).
         """
         tokenizer = Tokenizer.load(run.tokenizer, config.decoding.unknown)
-        members = [load_model(run, config, tokenizer), *load_others(others, config, tokenizer)]
+        members = [load_model(run, config, tokenizer, precision), *load_others(others, config, tokenizer, precision)]
         model = Ensemble(members) if others else members[0]
         batch, multiple = config.decoding.batch_sentences, config.training.pad_multiple
         return cls(model, tokenizer, search_of(config, tokenizer), batch, multiple, choice_of(config), with_attention)
@@ -181,18 +184,19 @@ class Translator:
             return self._searches[beam_size, with_phrases]
 
     def _batches(self, encoded: list[list[int]], widths: list[int], demanding: list[bool]) -> Iterator[list[int]]:
-        """The sentences in batches, of one width and about one length each, with phrases or without; those without ids in none."""
+        """The sentences in batches, of one width and about one length each, with phrases or without; those without ids in none.
+
+        The longest come first: at the end there are only short ones left for one core to wait for.
+        """
         kinds = list(zip(demanding, widths, strict=True))
-        order = sorted((index for index, ids in enumerate(encoded) if ids), key=lambda index: (kinds[index], len(encoded[index])))
+        order = sorted((index for index, ids in enumerate(encoded) if ids), key=lambda index: (kinds[index], -len(encoded[index])))
         while order:
-            kind = kinds[order[0]]
+            kind, longest = kinds[order[0]], len(encoded[order[0]]) + 1
             share = kind[1] / self.search.beam_size  # a wider beam takes the room of more sentences
-            candidates = [index for index in order[: max(1, int(self._batch_sentences / share))] if kinds[index] == kind]
-            # Of rising length: the last one decides how much room a batch takes.
-            fits = [place * (len(encoded[index]) + 1) * share <= _MOST_TOKENS for place, index in enumerate(candidates, start=1)]
-            size = max(1, sum(fits))
-            yield order[:size]
-            order = order[size:]
+            size = max(1, int(min(self._batch_sentences, _MOST_TOKENS / longest) / share))
+            chosen = [index for index in order[:size] if kinds[index] == kind]
+            yield chosen
+            order = order[len(chosen) :]
 
     def _width(self, phrases: Sequence[Sequence[int]]) -> int:
         """The beam for a sentence with these phrases: each number of met tokens wants a few hypotheses of its own; of few widths."""

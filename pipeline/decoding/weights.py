@@ -8,6 +8,7 @@ import h5py
 
 from pipeline.configuration import Config
 from pipeline.data.subwords import Tokenizer
+from pipeline.decoding.rounded import round_matrices
 from pipeline.model.build import build_model
 from pipeline.runtime.errors import UserError
 from pipeline.support.files import remove, replacing
@@ -36,8 +37,12 @@ def keep_weights(model: Seq2Seq, tokenizer: Tokenizer, run: RunDirectory) -> Non
         remove(named)
 
 
-def load_model(run: RunDirectory, config: Config, tokenizer: Tokenizer) -> Seq2Seq:
-    """The trained model of a run, in float32.
+def load_model(run: RunDirectory, config: Config, tokenizer: Tokenizer, precision: str = "float32") -> Seq2Seq:
+    """The trained model of a run.
+
+    Args:
+        run, config, tokenizer: of the run.
+        precision: of the matrix products, "float32" or "bfloat16"; with the latter it is for translating alone (`round_matrices`).
 
     Raises:
         UserError: the run is not trained, its weights are damaged or do not fit the config, or belong to another tokenizer.
@@ -51,11 +56,12 @@ def load_model(run: RunDirectory, config: Config, tokenizer: Tokenizer) -> Seq2S
     except OSError as error:
         raise UserError(f"{path}: is damaged ({error}). Put a copy back, or train again.") from None
     tokenizer.check(fingerprint, str(path))
-    model = build_model(config.model, tokenizer.source.size, tokenizer.target.size)
+    model = build_model(config.model, tokenizer.source.size, tokenizer.target.size, precision=precision)
     try:
         model.load_weights(path)
     except (ValueError, OSError, KeyError) as error:
         raise UserError(
             f"{path}: does not fit the run's config.yaml ({str(error).splitlines()[0]}). Put its own config.yaml back, or train again."
         ) from None
+    round_matrices(model)
     return model

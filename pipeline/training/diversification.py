@@ -105,16 +105,18 @@ def prepare_helper(run: RunDirectory, helper: RunDirectory, made_from: dict[str,
 def translations_of(config: Config, helper: RunDirectory, label: str) -> Dataset:
     """The training split's sources with a helper's translations of them, as a table; made now if it is not there yet.
 
-    A translation that did not end by itself is empty.
+    Matrix products are as precise as in training. A translation that did not end by itself is empty.
     """
     from pipeline.decoding.text_stream import TextTranslator
+    from pipeline.training.precision import resolve_precision
 
     folder, described = helper.root / _TRANSLATIONS, helper.root / f"{_TRANSLATIONS}.json"
     made_with = {"decoding": config.decoding.model_dump(mode="json"), "cleaning": config.data.cleaning.model_dump(mode="json")}
     if folder.is_dir() and described.is_file() and read_json(described) == made_with:
         return load_table(folder)
     remove(described)
-    translator = TextTranslator.load(helper, config)
+    update = {"engine": "keras", "precision": resolve_precision(config.training.precision)}
+    translator = TextTranslator.load(helper, config.model_copy(update={"decoding": config.decoding.model_copy(update=update)}))
     table = load_split(helper, "train")
     with replacing(folder) as temporary, TableWriter(temporary) as writer, Progress(label, "sentences") as progress:
         for rows in table.iter(batch_size=_AT_ONCE):
