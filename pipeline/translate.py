@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from pipeline.configuration import Config
-from pipeline.decoding.incoming import decode_line, read_batches
+from pipeline.decoding.incoming import decode_line, lines_to_come, read_batches
 from pipeline.runtime.errors import UserError
 from pipeline.runtime.slots import TOO_MANY
 from pipeline.support.console import add_engine_argument, add_ensemble_argument, add_run_arguments, config_and_run, guarded, say
@@ -77,6 +77,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         with contextlib.ExitStack() as stack:
             source = stack.enter_context(_open_input(options.file))
             begun = None if options.begin is None else stack.enter_context(_open_input(options.begin))
+            if begun is not None:
+                _check_as_many(source, begun)
             translator = load(run, config, *others, **glossary)
             output = stack.enter_context(_open_output(options.output))
             batches = read_batches(source, config.decoding.batch_sentences)
@@ -132,10 +134,14 @@ def translate_lines(
     def on_cut_line(index: int) -> None:
         say(f"line {first + index}: its translation reached its limit (decoding.max_tokens, max_length_ratio) and is cut off there.")
 
+    def on_left_out(index: int, term: str) -> None:
+        say(f"line {first + index}: its translation has no room for the glossary's '{term}' (decoding.max_tokens), which is left out.")
+
+    told = (on_long_line, on_cut_line, on_left_out)
     for batch in batches:
         lines = [decode_line(raw, number) for number, raw in enumerate(batch, start=first)]
         beginnings = None if begun is None else _as_many(begun, first, len(batch))
-        for number, found in enumerate(translator.alternatives(lines, beginnings, on_long_line, on_cut_line), start=first):
+        for number, found in enumerate(translator.alternatives(lines, beginnings, *told), start=first):
             doubtful += found[0].confidence < min_confidence
             texts = [marked(one, min_confidence) for one in found]
             if detailed:
@@ -158,6 +164,13 @@ def details(number: int, line: Line) -> str:
     """What `--details` shows of a translation."""
     coverage = "" if line.coverage is None else f"{line.coverage:.2f}"
     return f"{number}\t{line.score:.4f}\t{line.confidence:.3f}\t{line.length_ratio:.2f}\t{coverage}"
+
+
+def _check_as_many(source: BinaryIO, begun: BinaryIO) -> None:
+    """Of two files it is known before the work, of a pipe only after it, whether they match."""
+    number, beginnings = lines_to_come(source), lines_to_come(begun)
+    if None not in (number, beginnings) and number != beginnings:
+        raise UserError(f"--begin: has {beginnings:,} lines, but the text has {number:,}: they must match line by line.")
 
 
 def _as_many(begun: BinaryIO, first: int, count: int) -> list[str]:

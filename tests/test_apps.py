@@ -114,7 +114,7 @@ def test_they_call_the_interpreter_as_it_can_be_called() -> None:
         ("NEVER_TEXT", text._NEVER_TEXT),
         ("INVISIBLE", text._INVISIBLE),
         ("SPACES", text._SPACES),
-        ("RUN_OF_SPACES", translator._RUN_OF_SPACES),
+        ("RUN_OF_SPACES", translator.RUN_OF_SPACES),
         ("SENTENCE_END", segmentation._SENTENCE_END),
         ("CLAUSE_END", segmentation._CLAUSE_END),
     ],

@@ -168,6 +168,14 @@ def test_a_trained_model_writes_the_terms(tmp_path: Path) -> None:
         assert all(f" {term} " in f" {translation.text} " for term in bound.glossary.terms.values())  # type: ignore[union-attr]
         assert translation.text.startswith(begun[0])
 
+    # One for which there is no room is left out, and named.
+    short = TextTranslator.load(run, run.load_config(["decoding.max_tokens=8"]), glossary=tmp_path / "long.tsv")
+    missing: list[tuple[int, str]] = []
+    short.alternatives(["a b", "c"], on_left_out=lambda index, term: missing.append((index, term)))
+    assert missing == [(1, "b b e g h i j a b c b e")]
+    bound.alternatives(["a b", "c d"], on_left_out=lambda *_: missing.clear())
+    assert len(missing) == 1
+
     # What the model has no characters for cannot begin a translation, and says so.
     with pytest.raises(UserError, match="'a ☃' cannot begin a translation: it has characters that the model has never seen"):
         free.alternatives(["c d", "a b"], ["", "a ☃"])

@@ -12,7 +12,9 @@ import numpy as np
 import pytest
 from keras import ops
 from test_beam_search import BOS, CLOSE, EOS, RandomNetwork
+from test_family import SMALL
 
+from pipeline.configuration.schema_model import Model
 from pipeline.decoding.banks import Banks
 from pipeline.decoding.beam_search import beam_search
 from pipeline.decoding.choosing import Drawn
@@ -20,7 +22,9 @@ from pipeline.decoding.kept_slots import KeptSlots
 from pipeline.decoding.phrases import LONGEST, Phrases
 from pipeline.decoding.rules import AtLeast, NoRepeat, Prefix
 from pipeline.decoding.search import EXTRA_TOKENS, NEVER, Found, Search
+from pipeline.decoding.search_model import search_translations
 from pipeline.decoding.whole_words import WordPieces
+from pipeline.model.build import build_model
 
 LIMIT = 4
 SOURCE_LENGTHS = [3, 1, 5, 2]
@@ -272,6 +276,16 @@ def test_the_same_seed_draws_the_same() -> None:
     network = Attentive(11)
     once, again, other = (drawn(network, 10, seed=seed).ids for seed in (1, 1, 2))
     assert np.array_equal(once, again) and not np.array_equal(once, other)
+
+
+def test_no_lot_draws_what_is_no_text() -> None:
+    """To new weights all tokens are nearly alike, padding and the mark of a beginning among them."""
+    model = build_model(Model(**SMALL), 13, 13)
+    choose = Drawn(1.0, 0, 1.0, keras.random.SeedGenerator(1))
+    search = Search(200, 10, 0.0, best=200)
+    rows = np.array(search_translations(model, np.array([[5, 6, 3]], "int32"), search, choose=choose).ids)[0].tolist()
+    written = [token for row in rows for token in (row[: row.index(EOS)] if EOS in row else row)]
+    assert len(written) > 200 and set(written) == {1, *range(4, 13)}
 
 
 # --- phrases that must be there ---------------------------------------------------------------------------------------

@@ -400,16 +400,24 @@ def test_a_translation_that_is_begun_is_gone_on_with(run: RunDirectory, tmp_path
     ]
 
 
-@pytest.mark.usefixtures("thoughtful")
-@pytest.mark.parametrize(
-    ("begun", "message"), [("a\n", "ends before line 2 of the text"), ("a\nb\nc\n", "has more lines than the text, which has 2")]
-)
+@pytest.mark.parametrize(("begun", "number"), [("a\n", 1), ("a\nb\nc", 3)])
 def test_beginnings_must_match_line_by_line(
-    run: RunDirectory, tmp_path: Path, capsys: pytest.CaptureFixture[str], begun: str, message: str
+    run: RunDirectory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], begun: str, number: int
 ) -> None:
+    """Of two files that is known before the model is loaded."""
+    monkeypatch.setattr(command, "load", None)
     (tmp_path / "begun.txt").write_text(begun)
     assert translate(run, tmp_path, b"one\ntwo\n", "--begin", str(tmp_path / "begun.txt"))[0] == 2
-    assert f"--begin: {message}" in capsys.readouterr().err
+    assert f"--begin: has {number} lines, but the text has 2: they must match line by line" in capsys.readouterr().err
+    assert not (tmp_path / "out.txt").exists()
+
+
+@pytest.mark.usefixtures("thoughtful")
+def test_beginnings_from_a_pipe_may_be_too_many(run: RunDirectory, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    threading.Thread(target=lambda: (tmp_path / "pipe").write_bytes(b"a\nb\nc\n")).start()
+    assert translate(run, tmp_path, b"one\ntwo\n", "--begin", str(tmp_path / "pipe"))[0] == 2
+    assert "--begin: has more lines than the text, which has 2" in capsys.readouterr().err
     assert not (tmp_path / "out.txt").exists()
 
 

@@ -9,8 +9,8 @@ from pathlib import Path
 from pipeline.data.sources.lines import read_lines
 from pipeline.decoding.whole_words import may_go_on_after, may_go_on_before
 from pipeline.runtime.errors import UserError
+from pipeline.runtime.segmentation import RUN_OF_SPACES
 
-_SPACES = re.compile(r"[ \n]+")
 _REMEDY = "Convert the file: iconv -t UTF-8."
 
 
@@ -42,7 +42,7 @@ class Glossary:
         for number, line in enumerate(read_lines(path, remedy=_REMEDY), start=1):
             if not line.strip() or line.startswith("#"):
                 continue
-            source, _, target = (_SPACES.sub(" ", edit(part)).strip() for part in line.partition("\t"))
+            source, _, target = (RUN_OF_SPACES.sub(" ", edit(part)).strip() for part in line.partition("\t"))
             if not (source and target) or line.count("\t") > 1:
                 raise UserError(f"{path}:{number}: expected a source term, a tab and a target term. Found: {line[:80]!r}")
             if terms.setdefault(source, target) != target:

@@ -74,6 +74,16 @@ def read_batches(source: BinaryIO, size: int) -> Iterator[list[bytes]]:
             raise end
 
 
+def lines_to_come(source: BinaryIO) -> int | None:
+    """How many lines a file still has, which are not read by this; None of a pipe, where nobody knows."""
+    if not _is_regular_file(source):
+        return None
+    place = source.tell()
+    number = sum(1 for _ in source)
+    source.seek(place)
+    return number
+
+
 def _is_regular_file(source: BinaryIO) -> bool:
     try:
         return stat.S_ISREG(os.fstat(source.fileno()).st_mode)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from keras import ops
@@ -53,6 +54,21 @@ class Rule:
     def follow(self, memory: Tensor, tokens: Tensor) -> Tensor:
         """The memory after one token more: memory [B * K, ...] and tokens [B * K] -> memory."""
         return memory
+
+
+class Never(Rule):
+    """Tokens that no translation has. A search finds none of them by itself, for no training text has them; a lot may.
+
+    Args:
+        tokens: their ids.
+    """
+
+    def __init__(self, tokens: Sequence[int]) -> None:
+        self.tokens = list(tokens)
+
+    def veto(self, at: Position, memory: Tensor) -> Tensor:
+        """See `Rule.veto`."""
+        return ops.sum(ops.one_hot(self.tokens, at.vocabulary), axis=0) * NEVER
 
 
 class AtLeast(Rule):

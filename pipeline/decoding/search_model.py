@@ -11,10 +11,10 @@ from keras import ops
 
 from pipeline.decoding.banks import Banks, Demand
 from pipeline.decoding.beam_search import BeamSearch
-from pipeline.decoding.choosing import Choose, likeliest
+from pipeline.decoding.choosing import Choose, Drawn, likeliest
 from pipeline.decoding.kept_slots import KeptSlots
 from pipeline.decoding.phrases import Phrases
-from pipeline.decoding.rules import AtLeast, NoRepeat, Prefix, Rule
+from pipeline.decoding.rules import AtLeast, Never, NoRepeat, Prefix, Rule
 from pipeline.decoding.search import EXTRA_TOKENS, Found, Search
 from pipeline.decoding.whole_words import WordPieces
 
@@ -72,6 +72,8 @@ def search_with(
     most = _most(source_ids, search, lengths, prefix_ids, phrase_ids)
     rules: list[Rule] = []
     demands: list[tuple[int, Demand]] = []
+    if isinstance(choose, Drawn):
+        rules.append(Never([0, search.bos]))
     if search.min_length_ratio:
         rules.append(AtLeast(search.least(lengths), search.eos))
     if search.no_repeat_ngram:

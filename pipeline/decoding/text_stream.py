@@ -14,7 +14,7 @@ from pipeline.configuration.schema_data import Cleaning
 from pipeline.data.cleaning import Tally, tidy
 from pipeline.decoding.glossary import Glossary
 from pipeline.runtime.errors import UserError
-from pipeline.runtime.segmentation import CountTokens, join_translations, split_line
+from pipeline.runtime.segmentation import RUN_OF_SPACES, CountTokens, join_translations, split_line
 from pipeline.runtime.slots import NO_SLOTS, Slots
 from pipeline.support.quiet import import_keras
 from pipeline.support.run_directory import RunDirectory
@@ -23,7 +23,6 @@ _LINE_BREAKS = re.compile(r"[\n\r\v\f\x85\u2028\u2029]+")
 # Control characters (NUL among them) and '▁', SentencePiece's own mark for a space, which the tokenizers of the exported files and
 # of this library take differently.
 _NEVER_TEXT = re.compile(r"[\x00-\x1f\x7f-\x9f▁]")
-_RUN_OF_SPACES = re.compile(r"[ \n]+")
 
 
 class Translated(Protocol):
@@ -47,6 +46,11 @@ class Translated(Protocol):
     @property
     def source_tokens(self) -> int:
         """Of the source, EOS counted."""
+        ...
+
+    @property
+    def left_out(self) -> tuple[int, ...]:
+        """Numbers of the demanded terms that it does not contain."""
         ...
 
     @property
@@ -175,6 +179,7 @@ class TextTranslator:
         begun: Sequence[str] | None = None,
         on_long_line: Callable[[int, int, int], None] | None = None,
         on_cut_line: Callable[[int], None] | None = None,
+        on_left_out: Callable[[int, str], None] | None = None,
     ) -> list[list[Line]]:
         """The best translations of each line, as many as the search is set to give; of an empty or blank one, one that is empty.
 
@@ -185,6 +190,7 @@ class TextTranslator:
             begun: how the translation of each line begins; empty where that is open.
             on_long_line: called with (index into `lines`, its pieces, number of segments) for a line translated in segments.
             on_cut_line: called with the index of a line whose best translation reached the limit of tokens before its end.
+            on_left_out: called with the index of a line and a term of the glossary for which its best translation had no room.
         """
         segments_of = [self._segments(index, line, on_long_line) for index, line in enumerate(lines)]
         # A beginning belongs to the first segment that is more than space.
@@ -193,16 +199,17 @@ class TextTranslator:
             beginning = clean_line(begun[index], self.cleaning).replace("\n", " ") if begun else ""
             asked.append([])
             for segment in segments:
-                sentence = _RUN_OF_SPACES.sub(" ", segment).strip()
+                sentence = RUN_OF_SPACES.sub(" ", segment).strip()
                 asked[-1].append((sentence, beginning, index if self.drawn else 0))
                 beginning = "" if sentence else beginning
 
         # A log repeats its lines: translate them once.
         distinct = list(dict.fromkeys(request for requests in asked for request in requests if request[0]))
         sentences, beginnings = [sentence for sentence, *_ in distinct], [beginning for _, beginning, _ in distinct]
-        options = {}
+        options, terms = {}, {}
         if self.glossary is not None:
-            options["terms"] = [self.glossary.demanded(sentence, self.slots.placeholders(sentence)) for sentence in sentences]
+            terms = {request: self.glossary.demanded(request[0], self.slots.placeholders(request[0])) for request in distinct}
+            options["terms"] = list(terms.values())
         answers = self.translator.alternatives(sentences, beginnings if any(beginnings) else None, **options) if distinct else []
         found = dict(zip(distinct, answers, strict=True))
 
@@ -212,6 +219,10 @@ class TextTranslator:
             results.append(_joined(segments, parts))
             if on_cut_line is not None and not all(part[0].complete for part in parts if part):
                 on_cut_line(index)
+            if on_left_out is not None and terms:
+                for request, part in zip(requests, parts, strict=True):
+                    for number in part[0].left_out if part else ():
+                        on_left_out(index, terms[request][number])
         return results
 
     def _segments(self, index: int, line: str, on_long_line: Callable[[int, int, int], None] | None) -> list[str]:

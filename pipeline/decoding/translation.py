@@ -16,6 +16,7 @@ class Translation:
         complete: whether it ended by itself, within the limit of tokens.
         log_prob: natural log of its probability.
         tokens, source_tokens: of the translation and of the source, EOS counted.
+        left_out: of the phrases that it was to contain, the numbers of those for which there was no room.
         coverage: mean over the source's tokens of the attention each has had, at most 1 of each; None where that was not kept.
     """
 
@@ -27,6 +28,7 @@ class Translation:
     tokens: int = 0
     source_tokens: int = 0
     coverage: float | None = None
+    left_out: tuple[int, ...] = ()
 
 
 NOTHING = Translation("", 0.0, [], complete=True)

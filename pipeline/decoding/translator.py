@@ -106,7 +106,7 @@ class Translator:
         Args:
             lines: the sentences.
             begun: how the translation of each begins, empty where that is open; it is gone on from there, in whole pieces.
-            terms: what the translation of each must contain, as far as there is room for it.
+            terms: what the translation of each must contain, as far as there is room for it; see `Translation.left_out`.
 
         Raises:
             UserError: a beginning has characters that the model cannot write.
@@ -137,7 +137,8 @@ class Translator:
         # Translations by lot depend on the order in which the lots are drawn.
         for chosen, found in zip(batches, (side_by_side if self._options["choose"] is likeliest else map)(search, batches), strict=True):
             for row, index in enumerate(chosen):
-                results[index] = self._translations(found, row, len(encoded[index]) + 1, kept[index])
+                demanded = [] if phrases is None else phrases[index]
+                results[index] = self._translations(found, row, len(encoded[index]) + 1, kept[index], demanded)
         return [results[index] for index in range(len(lines))]
 
     def search_ids(
@@ -203,8 +204,10 @@ class Translator:
         tokens = sum(map(len, phrases))
         return max(self.search.beam_size, min(_WIDEST, -(-(4 + 2 * tokens) // 8) * 8)) if tokens else self.search.beam_size
 
-    def _translations(self, found: Found, sentence: int, source_tokens: int, kept: dict[str, str]) -> list[Translation]:
-        """Those of one sentence of a batch; `kept`: what stands in its slots."""
+    def _translations(
+        self, found: Found, sentence: int, source_tokens: int, kept: dict[str, str], phrases: Sequence[Sequence[int]]
+    ) -> list[Translation]:
+        """Those of one sentence of a batch; `kept`: what stands in its slots; `phrases`: what they should contain."""
         results: list[Translation] = []
         for number, row in enumerate(found.ids[sentence].tolist()):
             score = float(found.scores[sentence, number])
@@ -225,6 +228,7 @@ class Translator:
                     tokens=len(ids) + complete,
                     source_tokens=source_tokens,
                     coverage=coverage,
+                    left_out=tuple(place for place, phrase in enumerate(phrases) if not _stands_in(phrase, ids)),
                 )
             )
         return results
@@ -239,6 +243,11 @@ def _padded_phrases(phrases: Sequence[Sequence[Sequence[int]]], rooms: NDArray[A
                 place[: len(ids)] = ids
                 room -= len(ids)
     return padded
+
+
+def _stands_in(phrase: Sequence[int], ids: Sequence[int]) -> bool:
+    """Whether a list has another in it, without a gap."""
+    return any(list(ids[start : start + len(phrase)]) == list(phrase) for start in range(len(ids) - len(phrase) + 1))
 
 
 def search_of(config: Config, tokenizer: Tokenizer) -> Search:

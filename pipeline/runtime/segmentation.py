@@ -21,6 +21,9 @@ _SPACE = re.compile(r"\s+")
 WIDE = re.compile(r"[\u2e80-\u30ff\u3400-\u9fff\uf900-\ufaff\uff00-\uff65]|[\U00020000-\U0003ffff]")
 """Han, kana and their punctuation: written without spaces between sentences."""
 
+RUN_OF_SPACES = re.compile(r"[ \n]+")
+"""In a segment, of which the model is given one space instead."""
+
 
 def split_line(line: str, limit: int, count_tokens: CountTokens, placeholders: Sequence[re.Pattern[str]] = ()) -> list[str]:
     """Cuts `line` into segments of at most `limit` tokens; joined, they give `line` back.

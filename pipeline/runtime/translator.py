@@ -19,7 +19,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -30,7 +29,7 @@ from ai_edge_litert.interpreter import Interpreter
 from numpy.typing import NDArray
 
 from .errors import UserError
-from .segmentation import join_translations, split_line
+from .segmentation import RUN_OF_SPACES, join_translations, split_line
 from .slots import Slots, characters_of
 from .text import clean
 
@@ -39,8 +38,6 @@ SCHEMA_VERSION = 2
 SIGNATURE = "translate"
 ATTENTION = "attention"
 SMALLEST_FIRST = ("int8", "float16", "float32")
-
-_RUN_OF_SPACES = re.compile(r"[ \n]+")
 
 
 class Found(NamedTuple):
@@ -104,7 +101,7 @@ class PhoneTranslator:
         """The translation of a text of any length, on one line; empty for an empty or blank one."""
         text = clean(text, **self.details["cleaning"])
         segments = split_line(text, self.limit, self.count, self.slots.compiled)
-        return join_translations(segments, [self._translate_sentence(_RUN_OF_SPACES.sub(" ", segment).strip()) for segment in segments])
+        return join_translations(segments, [self._translate_sentence(RUN_OF_SPACES.sub(" ", segment).strip()) for segment in segments])
 
     def translate_ids(self, source_ids: Sequence[int]) -> Found:
         """The search on ids.
