@@ -11,7 +11,7 @@ from pipeline.runtime.errors import UserError
 from pipeline.support.console import add_config_arguments, config_and_run, guarded, say
 from pipeline.support.run_directory import RunDirectory
 from pipeline.support.stage_table import STAGES, stages_of
-from pipeline.support.stages import changes, check_ahead, load_records, perform
+from pipeline.support.stages import changes, check_ahead, load_records, perform, tidy_up
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -55,6 +55,7 @@ def run_stages(config: Config, run: RunDirectory, first: str | None = None, last
         heading = f"[{number}/{len(stages)}] {name}"
         if reason is None:
             say(f"{heading}: skipped, nothing has changed")
+            tidy_up(name, config, run)
             continue
         if not done or done == {"prepare"}:
             check_ahead(config, run, stages[number - 1 :])

@@ -52,8 +52,9 @@ def run_stage(config: Config, run: RunDirectory, fresh: bool = False, again: str
     train, validation = training_table(run, config), load_split(run, "validation")
     if not len(validation):
         raise UserError(
-            f"{run.split('validation')}: has no sentences, and training is steered by them. Give a source 'split: validation', or let "
-            "pairs without a given split be held out by hash: data.validation is the share of these."
+            f"{run.split('validation')}: has no sentences, and training is steered by them. Give it some (of a source of files "
+            "'split: validation', of a data set of the hub 'splits'), or let pairs without a given split be held out by hash: "
+            "data.validation is the share of these."
         )
     belongs_to = {
         "tokenizer": tokenizer.fingerprint,
@@ -103,9 +104,6 @@ def begin(trainer: Trainer, model: Seq2Seq, tokenizer: Tokenizer, config: Config
     say(f"{trainer.progress.total:,} updates")
     if run.checkpoints.exists():
         earlier = run.set_aside(run.tokenizer)
-        logs = run.root / "tensorboard"
-        if logs.exists():
-            logs.rename(earlier / logs.name)
         say(f"the earlier training is kept in {earlier}")
         run.store_config(config)
 

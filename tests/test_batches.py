@@ -178,6 +178,13 @@ def test_sampling_follows_its_seed() -> None:
     assert ids(1) == ids(1) != ids(2)
 
 
+def test_sampling_keeps_to_the_limit() -> None:
+    """What would have more pieces is cut as it would be without sampling."""
+    pairs = encode_split(TABLE, TOKENIZER, sampling=(0.5, 0.1), seed=1, limit=4)
+    assert (pairs.source_lengths - 1).tolist() == [4, 2, 4, 2]
+    assert pairs.batch(np.array([2])).source_ids.tolist() == [[4, 5, 6, 7, EOS]]
+
+
 def test_sampled_segmentations_are_grouped_by_their_own_lengths() -> None:
     """Sentences of equal length, half of which are cut in twice as many pieces: grouped by plain length, a quarter would be padding."""
 

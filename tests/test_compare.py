@@ -304,6 +304,10 @@ def test_the_command_line_wins(project: Project) -> None:
         (FILE.replace("small: {}", "small:"), ["cells.yaml:4: variations.small: expected a section of keys, found nothing."]),
         (FILE.replace("small: {}", "a/b: {}"), ["cells.yaml:4: variations.a/b: expected text of the form"]),
         (FILE.replace("large:", "small:"), ["cells.yaml:5: the key 'variations.small' stands twice; it is already on line 4."]),
+        (
+            FILE + "  both: {training: {epochs: 3}, training.epochs: 4}\n",
+            ["cells.yaml:6: variations.both: training.epochs: stands twice."],
+        ),
         (FILE.split("variations")[0] + "variations: {}", ["cells.yaml:3: variations: expected at least one variation"]),
         (FILE.replace("training.epochs: 2", "name: x"), ["cells.yaml:2: set: name: a run has the name of its variation"]),
         (FILE + "\tx", ["cells.yaml:6: not valid YAML"]),

@@ -67,6 +67,7 @@ def test_without_room_for_temporary_files(tmp_path: Path, monkeypatch: pytest.Mo
 def test_what_a_killed_process_left_is_removed(tmp_path: Path) -> None:
     ended = subprocess.Popen([sys.executable, "-c", ""])
     ended.wait()
+    write_text(tmp_path / "a.txt", "before")
     for left in (f".a.txt.{ended.pid}.tmp", f".a.txt.{os.getppid()}.tmp", f".b.txt.{ended.pid}.tmp", ".a.txt.mine.tmp"):
         (tmp_path / left).touch()
     (tmp_path / f".a.txt.{ended.pid}.old").mkdir()
@@ -75,6 +76,19 @@ def test_what_a_killed_process_left_is_removed(tmp_path: Path) -> None:
     write_text(tmp_path / "a.txt", "new")
     # That of a living process, of another file, and a name that is not ours stay.
     assert names(tmp_path) == sorted([others, f".a.txt.{os.getppid()}.tmp", f".b.txt.{ended.pid}.tmp", ".a.txt.mine.tmp", "a.txt"])
+
+
+def test_a_folder_that_a_killed_process_had_put_aside_is_put_back(tmp_path: Path) -> None:
+    """Killed between the two renames, it left the old one and the new one, neither in its place."""
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    for kind in ("old", "tmp"):
+        (tmp_path / f".tables.{ended.pid}.{kind}").mkdir()
+        (tmp_path / f".tables.{ended.pid}.{kind}" / "rows").write_text(kind)
+    with pytest.raises(UserError, match="not this time"), replacing(tmp_path / "tables"):
+        raise UserError("not this time")
+    assert names(tmp_path) == ["tables"]
+    assert (tmp_path / "tables" / "rows").read_text() == "old"
 
 
 def test_a_folder_that_cannot_be_written_is_told_in_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

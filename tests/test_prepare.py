@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 from toy import split_of
 
@@ -16,6 +17,7 @@ from pipeline.configuration import parse_config
 from pipeline.data import corpus
 from pipeline.data.corpus import load_split, prepare_corpus
 from pipeline.data.splits import split_key
+from pipeline.data.tables import SCHEMA, TableWriter, load_table
 from pipeline.runtime.errors import UserError
 from pipeline.support.run_directory import SPLITS, RunDirectory
 
@@ -100,6 +102,19 @@ def test_the_same_corpus_gives_the_same_bytes(tmp_path: Path) -> None:
             assert path.read_bytes() == (second.data / path.relative_to(first.data)).read_bytes()
 
 
+def test_rows_make_the_same_table_however_they_come(tmp_path: Path) -> None:
+    rows = {"source": [f"s{number}" for number in range(12_345)], "target": ["t"] * 12_345, "tag": [""] * 12_345, "weight": [1.0] * 12_345}
+    whole = pa.RecordBatch.from_pydict(rows, schema=SCHEMA)
+    for name, size in (("a", 12_345), ("b", 777), ("c", 5_001)):
+        with TableWriter(tmp_path / name) as writer:
+            for start in range(0, len(whole), size):
+                writer.write(whole.slice(start, size))
+    first = {path.name: path.read_bytes() for path in (tmp_path / "a").iterdir()}
+    for name in ("b", "c"):
+        assert {path.name: path.read_bytes() for path in (tmp_path / name).iterdir()} == first
+    assert list(load_table(tmp_path / "b")["source"]) == rows["source"]
+
+
 def test_tables_of_other_content_have_other_fingerprints(tmp_path: Path) -> None:
     _, first = prepared(tmp_path / "1", config_text(f"{{kind: files, path: {write_pairs(tmp_path / 'a.tsv', range(300))}}}"))
     _, second = prepared(tmp_path / "2", config_text(f"{{kind: files, path: {write_pairs(tmp_path / 'b.tsv', range(301))}}}"))
@@ -143,8 +158,8 @@ def test_an_empty_test_split_is_warned_of(tmp_path: Path) -> None:
     text = config_text(f"{{kind: files, path: {write_pairs(tmp_path / 'a.tsv', range(50))}}}", extra="  test: 0.0\n  validation: 0.3\n")
     report, run = prepared(tmp_path, text)
     assert report["warnings"] == [
-        "the test split is empty: nothing to evaluate on. Give a source 'split: test', or let pairs without a given split be held out "
-        "by hash: data.test (now 0.0) is the share of these."
+        "the test split is empty: nothing to evaluate on. Give it some (of a source of files 'split: test', of a data set of the hub "
+        "'splits'), or let pairs without a given split be held out by hash: data.test (now 0.0) is the share of these."
     ]
     assert rows(run, "test") == []
 

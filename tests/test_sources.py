@@ -7,6 +7,7 @@ import re
 import subprocess
 import zipfile
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -31,6 +32,10 @@ def parallel(folder: Path, source: str | bytes, target: str | bytes, **options: 
 
 def one(path: Path, content: str | bytes) -> FilesSource:
     return FilesSource(kind="files", path=file(path, content))
+
+
+def one_there(path: Path) -> FilesSource:
+    return FilesSource(kind="files", path=str(path))
 
 
 # --- plain text ---
@@ -210,6 +215,18 @@ def test_po_is_turned_round_for_the_opposite_direction(tmp_path: Path) -> None:
     assert turned == [(target, source) for source, target in PO_PAIRS]
 
 
+def test_po_of_a_variant(tmp_path: Path) -> None:
+    """gettext writes scripts and dialects after an @."""
+    assert texts(one(tmp_path / "sr.po", PO.replace("LANGUAGE", "sr@latin")), "en", "sr") == PO_PAIRS
+    assert texts(one(tmp_path / "sr.po", PO.replace("LANGUAGE", "sr_RS@latin")), "en", "sr-Latn") == PO_PAIRS
+
+
+def test_po_that_is_cut_short(tmp_path: Path) -> None:
+    (tmp_path / "de.po.gz").write_bytes(gzip.compress(PO.encode() * 50)[:-40])
+    with pytest.raises(UserError, match=r"de\.po\.gz: (?!is not a PO file)"):
+        texts(one_there(tmp_path / "de.po.gz"))
+
+
 def test_po_of_another_language(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="translates into 'fr', but the config asks for 'en' into 'de'"):
         texts(one(tmp_path / "a.po", PO.replace("LANGUAGE", "fr")))
@@ -241,6 +258,46 @@ def test_xliff_without_its_namespace(tmp_path: Path, text: str) -> None:
 
 def test_xliff_2(tmp_path: Path) -> None:
     assert texts(one(tmp_path / "a.xliff", XLIFF_2)) == [("Hello", "Hallo")]
+
+
+def test_xliff_placeholders_are_what_they_stand_for(tmp_path: Path) -> None:
+    unit = (
+        '<trans-unit id="5"><source>Hi <x id="1" equiv-text="{name}"/>, <g id="2">see <ph id="3" equiv-text="%s"/></g><x id="4"/>!</source>'
+        '<target>Hallo <x id="1"/>, <g id="2">siehe <ph id="3" equiv-text="%s"/></g><x id="4"/>!</target></trans-unit></body>'
+    )
+    found = texts(one(tmp_path / "a.xlf", XLIFF_1.replace("</body>", unit)))
+    assert found[-1] == ("Hi {name}, see %s!", "Hallo {name}, siehe %s!")
+    segment = (
+        '<unit id="2"><segment><source><ph id="1" disp="{x}"/> of <ph id="2" equiv="%d"/></source>'
+        '<target><ph id="1"/> von <ph id="2"/></target></segment></unit></file>'
+    )
+    assert texts(one(tmp_path / "a.xliff", XLIFF_2.replace("</file>", segment)))[-1] == ("{x} of %d", "{x} von %d")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("<xliff version='1.2'><file source-language='en' target-language='de'/></xliff>", "has no units; is it an XLIFF file"),
+        ("<trans-unit><source>a</source><target>b</target></trans-unit>", "a trans-unit stands outside of any file"),
+    ],
+)
+def test_xml_that_is_no_xliff(tmp_path: Path, text: str, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        texts(one(tmp_path / "a.xlf", text))
+
+
+def test_xliff_2_is_let_go_as_it_is_read(tmp_path: Path) -> None:
+    from lxml import etree
+
+    from pipeline.data.sources import bilingual
+
+    unit = '<unit id="1"><notes><note>n</note></notes><segment><source>Hello</source><target>Hallo</target></segment></unit>'
+    path = tmp_path / "a.xliff"
+    file(path, re.sub(r"<unit.*</unit>", unit * 5000, XLIFF_2, flags=re.DOTALL))
+    most = 0
+    for element in bilingual._elements(path, ("{*}segment",)):
+        most = max(most, sum(1 for _ in element.getroottree().iter(etree.Element)))
+    assert most < 5000  # lxml parses some 30 kB at a time; a unit has four elements
 
 
 def test_xliff_of_other_languages(tmp_path: Path) -> None:
@@ -410,6 +467,25 @@ def test_hub_file_that_is_cut_short(tmp_path: Path) -> None:
 def test_hub_folder_that_is_not_there() -> None:
     with pytest.raises(UserError, match=r"\./nowhere: no such folder"):
         texts(HubSource(kind="hub", name="./nowhere"))
+
+
+def test_hub_column_that_is_no_text(tmp_path: Path) -> None:
+    file(tmp_path / "train.jsonl", '{"en": ["one", "two"], "de": "eins", "n": 3}\n')
+    with pytest.raises(UserError, match=r"column 'en' has no text, but what is of type list: \['one', 'two'\]"):
+        texts(HubSource(kind="hub", name=str(tmp_path)))
+    assert texts(HubSource(kind="hub", name=str(tmp_path), source_field="n")) == [("3", "eins")]
+
+
+def test_hub_that_refuses(monkeypatch: pytest.MonkeyPatch) -> None:
+    import datasets
+    from huggingface_hub.errors import HfHubHTTPError
+
+    def refused(*_: object, **__: object) -> None:
+        raise HfHubHTTPError("401 Client Error. Invalid credentials", response=SimpleNamespace(headers={}, request=None))
+
+    monkeypatch.setattr(datasets, "load_dataset", refused)
+    with pytest.raises(UserError, match=r"some/corpus: the hub answered: 401 Client Error.*hf auth login"):
+        texts(HubSource(kind="hub", name="some/corpus"))
 
 
 def test_hub_without_network(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,10 +11,13 @@ from toy_training import history, history_text, started, state, states
 
 from pipeline import evaluate, tokenize, train, translate
 from pipeline.configuration import load_config
+from pipeline.data.corpus import load_split
+from pipeline.data.subwords import Tokenizer
 from pipeline.support.files import read_json
 from pipeline.support.history import COLUMNS
 from pipeline.support.run_directory import RunDirectory
 from pipeline.training.checkpoints import Checkpoints
+from pipeline.training.setup import make_validator, new_model
 
 
 def test_a_run_has_what_it_promises(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -134,12 +137,28 @@ def test_averages_are_validated_and_kept_and_the_raw_weights_trained(tmp_path: P
     assert not np.array_equal(table, weight)
 
 
+def test_validation_translates_sentences_of_every_source(tmp_path: Path) -> None:
+    """They come source by source; the weights are to be chosen by all of them."""
+    config = load_config(Path(started(tmp_path)[0]), ["training.validation_sentences=10"])
+    run = RunDirectory(tmp_path / "toy")
+    tokenizer, table = Tokenizer.load(run.tokenizer), load_split(run, "validation")
+    model = new_model(config, tokenizer.source.size, tokenizer.target.size)
+    chosen = make_validator(model, tokenizer, table, config).texts
+    pairs = list(zip(table["source"], table["target"], strict=True))
+    places = [pairs.index(pair) for pair in chosen]
+    assert len(places) == 10 and places[0] == 0
+    gaps = np.diff(places)
+    assert min(gaps) > 0 and max(gaps) - min(gaps) <= 1
+
+
 def test_weights_belong_to_their_tokenizer(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     arguments = started(tmp_path, "training.validations=1")
     assert train.main(arguments) == 0
     run = RunDirectory(tmp_path / "toy")
     line = tmp_path / "line.txt"
     line.write_text("a b c\n")
+    run.tensorboard.mkdir()
+    (run.tensorboard / "events").touch()
     weights = run.best_weights.read_bytes()
     assert translate.main(["--run", str(run.root), str(line)]) == 0
 
@@ -148,6 +167,7 @@ def test_weights_belong_to_their_tokenizer(tmp_path: Path, capsys: pytest.Captur
     assert "the earlier training is kept in" in capsys.readouterr().err
     # Set aside with its own tokenizer and config, it still translates.
     assert translate.main(["--run", str(run.root / "previous/1"), str(line)]) == 0
+    assert (run.root / "previous/1/tensorboard/events").exists() and not run.tensorboard.exists()
 
     run.checkpoints.mkdir(exist_ok=True)
     run.best_weights.write_bytes(weights)

@@ -34,6 +34,7 @@ def do_stages_in_fresh_process(config: Config, run: RunDirectory, others: Sequen
     with receiver:
         with _ended_together(process):
             try:
+                said = _received(receiver)  # before its end: a long message waits in the pipe for a reader
                 process.join()
             except KeyboardInterrupt:
                 process.join()  # Ctrl-C came to both: it saves its state
@@ -43,11 +44,18 @@ def do_stages_in_fresh_process(config: Config, run: RunDirectory, others: Sequen
             raise KeyboardInterrupt
         if status == 0:
             return None
-        with contextlib.suppress(EOFError):
-            return str(receiver.recv())
+        if said is not None:
+            return said
     if status == -signal.SIGKILL:
         return "was killed, most likely for want of memory. Close other programs and run the same command again."
     return f"ended by signal {-status}." if status < 0 else f"ended with exit status {status}; what it said of it stands above."
+
+
+def _received(receiver: Connection) -> str | None:
+    """What the other process has to say; None where it ends without a word."""
+    with contextlib.suppress(EOFError):
+        return str(receiver.recv())
+    return None
 
 
 def _work(config: Config, run: RunDirectory, others: Sequence[RunDirectory], sender: Connection) -> None:

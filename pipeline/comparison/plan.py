@@ -142,7 +142,7 @@ def load_plan(path: Path, overrides: Sequence[str] = (), artifacts: Path = Path(
         own = list(_changes(document, ("variations", name)))
         config, found = _checked(base, [*common, *own], overrides, name)
         place = document.place(("variations", name))[1]
-        mistakes += _renamings(own)
+        mistakes += [*_renamings(own), *_repeated(own)]
         mistakes += [line if line in everywhere or line.startswith(f"{path}:") else f"{place}variations.{name}: {line}" for line in found]
         if config is not None:
             changes = {change.key: change.as_json for change in own}
@@ -182,6 +182,12 @@ def _relocated(line: str, where: dict[str, str]) -> str:
         if line.startswith(override):
             return place + line.removeprefix(override)
     return line
+
+
+def _repeated(changes: Sequence[_Change]) -> list[str]:
+    """A key can be written with dots or as sections, but not both ways."""
+    keys = [change.key for change in changes]
+    return [f"{change.where}{change.key}: stands twice." for number, change in enumerate(changes) if change.key in keys[:number]]
 
 
 def _renamings(changes: Iterable[_Change], overrides: Iterable[str] = ()) -> list[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import statistics
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 from pipeline.comparison.plan import Variation
 from pipeline.comparison.stages import is_done
 from pipeline.support.files import read_json
+from pipeline.support.history import read_history
 
 
 @dataclass(frozen=True)
@@ -39,16 +39,15 @@ def read_result(variation: Variation) -> Result | None:
     config, run = variation.config, variation.run
     if not is_done(config, run):
         return None
-    with run.history.open(encoding="utf-8", newline="") as file:
-        rows = list(csv.DictReader(file))
-    kept = [row for row in rows if float(row["best"])][-1]
+    rows = read_history(run)
+    kept = [row for row in rows if row["best"]][-1]
     evaluated = read_json(run.evaluation)["splits"]
     return Result(
         parameters=count_parameters(run.best_weights),
-        updates=round(float(rows[-1]["update"])),
-        minutes=float(rows[-1]["seconds"]) / 60,
-        tokens_per_second=statistics.median(float(row["tokens_per_second"]) for row in rows),
-        validation_bleu=float(kept["bleu"]),
+        updates=round(rows[-1]["update"]),
+        minutes=rows[-1]["seconds"] / 60,
+        tokens_per_second=statistics.median(row["tokens_per_second"] for row in rows),
+        validation_bleu=kept["bleu"],
         splits={split: evaluated[split] for split in config.evaluation.splits},
     )
 

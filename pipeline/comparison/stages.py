@@ -10,7 +10,7 @@ from pipeline.support.console import say
 from pipeline.support.files import replacing, write_json
 from pipeline.support.run_directory import RunDirectory
 from pipeline.support.stage_table import STAGES, stages_of
-from pipeline.support.stages import SCHEMA_VERSION, changes, check_ahead, load_records, perform
+from pipeline.support.stages import SCHEMA_VERSION, changes, check_ahead, load_records, perform, tidy_up
 
 COMPARED = ("prepare", "tokenize", "diversify", "train", "evaluate")
 SHARED = ("prepare", "tokenize", "diversify", "train")
@@ -37,6 +37,7 @@ def do_stages(config: Config, run: RunDirectory, others: Sequence[RunDirectory])
     for number, name in enumerate(compared):
         reason = changes(name, config, run)
         if reason is None:
+            tidy_up(name, config, run)
             continue
         check_ahead(config, run, compared[number:])
         other = _done_elsewhere(name, config, run, others)

@@ -57,13 +57,21 @@ class Batch:
 class EncodedPairs:
     """All pairs of a split as ids, compactly: one array a side and where each sentence begins in it.
 
-    Four bytes a token: ten million pairs of 25 tokens a side take two gigabytes.
+    Four bytes a token: ten million pairs of 25 tokens a side take two gigabytes, and twice that while they are put together.
     """
 
     def __init__(self, source: Sequence[Sequence[int] | Ids], target: Sequence[Sequence[int] | Ids]) -> None:
         """Ids of each sentence without BOS and EOS."""
-        self._source = _Ragged(source)
-        self._target = _Ragged(target)
+        self._source = _Ragged.of(source)
+        self._target = _Ragged.of(target)
+
+    @classmethod
+    def joined(cls, parts: Sequence[EncodedPairs]) -> EncodedPairs:
+        """All pairs of several, one after the other."""
+        pairs = cls([], [])
+        pairs._source = _Ragged.joined([part._source for part in parts])
+        pairs._target = _Ragged.joined([part._target for part in parts])
+        return pairs
 
     def __len__(self) -> int:
         """Number of pairs."""
@@ -98,10 +106,21 @@ class EncodedPairs:
 
 
 class _Ragged:
-    def __init__(self, sentences: Sequence[Sequence[int] | Ids]) -> None:
-        self.lengths = np.fromiter((len(ids) for ids in sentences), dtype=np.int64, count=len(sentences))
-        self._starts = np.concatenate([[0], np.cumsum(self.lengths)])
-        self._ids = np.concatenate([np.asarray(ids, dtype=np.int32) for ids in sentences] or [np.zeros(0, dtype=np.int32)])
+    def __init__(self, lengths: NDArray[np.int64], ids: Ids) -> None:
+        self.lengths = lengths
+        self._starts = np.concatenate([[0], np.cumsum(lengths)])
+        self._ids = ids
+
+    @classmethod
+    def of(cls, sentences: Sequence[Sequence[int] | Ids]) -> _Ragged:
+        lengths = np.fromiter((len(ids) for ids in sentences), dtype=np.int64, count=len(sentences))
+        return cls(lengths, np.concatenate([np.asarray(ids, dtype=np.int32) for ids in sentences] or [np.zeros(0, dtype=np.int32)]))
+
+    @classmethod
+    def joined(cls, parts: Sequence[_Ragged]) -> _Ragged:
+        if not parts:
+            return cls.of([])
+        return cls(np.concatenate([part.lengths for part in parts]), np.concatenate([part._ids for part in parts]))
 
     def __len__(self) -> int:
         return len(self.lengths)
@@ -121,7 +140,12 @@ def pad(sentences: Sequence[Sequence[int] | Ids], multiple: int = 1) -> Ids:
 
 
 def encode_split(
-    table: Dataset, tokenizer: Tokenizer, sampling: tuple[float, float] | None = None, seed: int = 0, names: float = 0.0
+    table: Dataset,
+    tokenizer: Tokenizer,
+    sampling: tuple[float, float] | None = None,
+    seed: int = 0,
+    names: float = 0.0,
+    limit: int | None = None,
 ) -> EncodedPairs:
     """Encodes a split, every pair of it, with slots for its placeholders.
 
@@ -131,22 +155,23 @@ def encode_split(
         sampling: (share, alpha) of sub-word regularisation, see `Subwords.sample`; both sides are sampled.
         seed: of the sampling.
         names: share of the pairs in which a name becomes a slot, see `Slots.mask_pair`; the same ones whatever the seed.
+        limit: a side that has more pieces than this as it was sampled is encoded without sampling.
     """
-    source: list[Ids] = []
-    target: list[Ids] = []
+    parts: list[EncodedPairs] = []
     generator, lot = random.Random(seed), random.Random(0)
     for rows in table.select_columns(["source", "target"]).iter(batch_size=_ENCODED_AT_ONCE):
         pairs = [
             tokenizer.slots.mask_pair(one, other, with_name=lot.random() < names)
             for one, other in zip(rows["source"], rows["target"], strict=True)
         ]
-        for side, subwords, texts in (
-            (source, tokenizer.source, [one for one, _ in pairs]),
-            (target, tokenizer.target, [other for _, other in pairs]),
-        ):
+        sides = []
+        for subwords, texts in ((tokenizer.source, [one for one, _ in pairs]), (tokenizer.target, [other for _, other in pairs])):
             encoded = subwords.encode(texts) if sampling is None else subwords.sample(texts, *sampling, generator)
-            side.extend(np.asarray(ids, dtype=np.int32) for ids in encoded)
-    return EncodedPairs(source, target)
+            if sampling is not None and limit is not None:
+                encoded = [ids if len(ids) <= limit else subwords.encode([text])[0] for ids, text in zip(encoded, texts, strict=True)]
+            sides.append(encoded)
+        parts.append(EncodedPairs(*sides))
+    return EncodedPairs.joined(parts)
 
 
 def plan_epoch(

@@ -94,8 +94,10 @@ def make_report(data: Data, counts: CorpusCounts, pairs: dict[str, int], lengths
         UserError: the training split came out empty.
     """
     if pairs["train"] == 0:
+        dropped = counts.tally.counts.get("held_out", 0)
+        lost = f", and {dropped:,} were dropped because their source is in one of these" if dropped else ""
         raise UserError(
-            f"data: no pair is left to train on; {pairs['validation']:,} went to validation and {pairs['test']:,} to test. "
+            f"data: no pair is left to train on; {pairs['validation']:,} went to validation and {pairs['test']:,} to test{lost}. "
             f"Give the sources more pairs, set their 'split', or lower data.validation and data.test."
         )
     tally = counts.tally
@@ -149,7 +151,8 @@ def _warnings(data: Data, pairs: dict[str, int], overlaps: list[dict[str, Any]],
         if pairs[name] == 0:
             share = getattr(data, name)
             warnings.append(
-                f"the {name} split is empty: nothing {use}. Give a source 'split: {name}', or let pairs without a given split be "
+                f"the {name} split is empty: nothing {use}. Give it some (of a source of files 'split: {name}', of a data set "
+                f"of the hub 'splits'), or let pairs without a given split be "
                 f"held out by hash: data.{name} (now {share}) is the share of these."
             )
     for overlap in overlaps:

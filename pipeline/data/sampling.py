@@ -43,6 +43,7 @@ class Sampler:
                 self._scores[piece] = score
         # The scores of a BPE model are its merges, numbered from 0 down; of a unigram model, log probabilities.
         self._is_bpe = max(self._scores.values()) == 0.0
+        self._longest = max(map(len, self._scores))
         self._lattice = functools.lru_cache(_WORDS_KEPT)(self._make_lattice)
 
     def sample(self, pieces: Sequence[str], alpha: float, generator: random.Random) -> list[int]:
@@ -50,7 +51,7 @@ class Sampler:
 
         Args:
             pieces: its best segmentation.
-            alpha: unigram: each segmentation has a probability in proportion to P(segmentation) ** alpha (Kudo, 2018, equation 8, over
+            alpha: unigram: each segmentation has a probability in proportion to P(segmentation) ** alpha (Kudo, 2018, 3.3, over
                 all segmentations); bpe: probability that a merge is left out (Provilkov et al., 2020, algorithm 1).
             generator: source of all randomness.
         """
@@ -93,7 +94,8 @@ class Sampler:
         forward = [0.0]
         lattice: Lattice = [([], [])]
         for end in range(1, len(word) + 1):
-            edges = [(start, word[start:end]) for start in range(end) if word[start:end] in self._scores and forward[start] > -math.inf]
+            starts = range(max(0, end - self._longest), end)
+            edges = [(start, word[start:end]) for start in starts if word[start:end] in self._scores and forward[start] > -math.inf]
             logs = [forward[start] + alpha * self._scores[piece] for start, piece in edges]
             most = max(logs, default=-math.inf)
             sums = list(itertools.accumulate(math.exp(log - most) for log in logs))

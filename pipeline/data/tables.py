@@ -44,7 +44,7 @@ class TableWriter:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         if kind is None:
-            self._flush()
+            self._flush(all_of_them=True)
             self._writer.close()
         self._file.close()
         if kind is None:
@@ -57,13 +57,18 @@ class TableWriter:
         if sum(waiting.num_rows for waiting in self._waiting) >= _ROWS:
             self._flush()
 
-    def _flush(self) -> None:
-        for batch in pa.Table.from_batches(self._waiting, SCHEMA).combine_chunks().to_batches():
-            self._writer.write_batch(batch)
-            for column in batch.columns[:3]:
-                self._digest.update("\n".join(column.to_pylist()).encode())
-            self._digest.update(np.asarray(batch.column("weight")).tobytes())
-        self._waiting.clear()
+    def _flush(self, all_of_them: bool = False) -> None:
+        """Writes the rows that wait, always so many together: the same rows make the same file, however they come."""
+        table = pa.Table.from_batches(self._waiting, SCHEMA).combine_chunks()
+        whole = table.num_rows if all_of_them else table.num_rows // _ROWS * _ROWS
+        for start in range(0, whole, _ROWS):
+            # Taken, not sliced: a slice is written with what it was cut from in its buffers.
+            for batch in table.take(np.arange(start, min(start + _ROWS, whole))).combine_chunks().to_batches():
+                self._writer.write_batch(batch)
+                for column in batch.columns[:3]:
+                    self._digest.update("\n".join([*column.to_pylist(), ""]).encode())
+                self._digest.update(np.asarray(batch.column("weight")).tobytes())
+        self._waiting = table.slice(whole).to_batches()
 
     def _finish(self) -> None:
         """Lets `datasets` write its own description, of a table of one row, and puts the stream in that row's place."""

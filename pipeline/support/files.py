@@ -26,6 +26,7 @@ def replacing(path: Path) -> Iterator[Path]:
         UserError: the disk is full (what was there before is kept), or a file would take the place of a folder.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
+    _put_back(path)
     _remove_leftovers(path)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
@@ -73,6 +74,16 @@ def _swap(temporary: Path, path: Path) -> None:
     except BaseException:
         aside.rename(path)
         raise
+
+
+def _put_back(path: Path) -> None:
+    """A folder whose place is empty, because a process was killed within `_swap`, gets it again."""
+    if not path.exists():
+        for aside in path.parent.glob(f".{glob.escape(path.name)}.*.old"):
+            process = aside.name.removeprefix(f".{path.name}.").removesuffix(".old")
+            if process.isdecimal() and _has_ended(int(process)):
+                aside.rename(path)
+                return
 
 
 def _remove_leftovers(path: Path) -> None:

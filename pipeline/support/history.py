@@ -21,7 +21,7 @@ COLUMNS = {
     "skipped": "batches since the last validation that were left out, because their loss or gradient was no finite number",
     "validation_loss": "nats a token, without label smoothing; of the averaged weights, where training.average is on",
     "perplexity": "exp(validation_loss)",
-    "bleu": "sacreBLEU of greedy translations of the first validation sentences",
+    "bleu": "sacreBLEU of greedy translations of validation sentences (training.validation_sentences)",
     "best": "1 if this is the best validation so far",
 }
 

@@ -53,7 +53,7 @@ class RunDirectory:
         number = next(number for number in itertools.count(1) if not (self.root / "previous" / str(number)).exists())
         previous = RunDirectory(self.root / "previous" / str(number))
         copy_folder(tokenizer, previous.tokenizer)
-        for path in (self.checkpoints, self.history):
+        for path in (self.checkpoints, self.history, self.tensorboard):
             if path.exists():
                 path.rename(previous.root / path.name)
         if self.config.exists():
@@ -120,6 +120,11 @@ class RunDirectory:
     def best_weights(self) -> Path:
         """The weights that translate: those of the best validation."""
         return self.checkpoints / "best.weights.h5"
+
+    @property
+    def tensorboard(self) -> Path:
+        """Event files of the training."""
+        return self.root / "tensorboard"
 
     @property
     def history(self) -> Path:

@@ -95,11 +95,17 @@ def _perform(stage: Stage, config: Config, run: RunDirectory, store_config: bool
         finished=datetime.now(UTC).isoformat(timespec="seconds"),
     )
     _store_records(run, records)
-    if hasattr(module, "finished"):
-        module.finished(config, run)
+    tidy_up(stage.name, config, run)
     if store_config and stage.name in ("train", "evaluate", "export"):
         run.store_config(config)
     return seconds
+
+
+def tidy_up(name: str, config: Config, run: RunDirectory) -> None:
+    """What a stage has to do when it is recorded; again where a process was killed before that, and the stage need not be done again."""
+    module = importlib.import_module(f"pipeline.{name}")
+    if hasattr(module, "finished"):
+        module.finished(config, run)
 
 
 def _untouched(stage: Stage, record: Record, run: RunDirectory) -> bool:

@@ -57,7 +57,7 @@ class Board:
     ) -> None:
         if importlib.util.find_spec("tensorboard") is None:
             raise UserError("training.tensorboard needs a package more: pip install tensorboard")
-        self._folder, self._model, self._batch = run.root / "tensorboard", model, batch
+        self._folder, self._model, self._batch = run.tensorboard, model, batch
         self._reader = Reader(model, tokenizer, Translator(model, tokenizer, search_of(config, tokenizer)), config)
         self._texts = list(texts)[:SENTENCES]
         self._with_attention = config.model.attention.kind != "none"

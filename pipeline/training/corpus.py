@@ -104,7 +104,8 @@ class TrainingCorpus:
             return self._plain
         if epoch != self._sampled_epoch:
             sampling = (settings.sampling, settings.sampling_alpha)
-            self._sampled_pairs = encode_split(self._table, self._tokenizer, sampling, self._seed(epoch), _NAMES)
+            self._sampled_pairs = self._plain  # that of the epoch before is let go before the next is made
+            self._sampled_pairs = encode_split(self._table, self._tokenizer, sampling, self._seed(epoch), _NAMES, self._limit)
             self._sampled_epoch = epoch
         return self._sampled_pairs
 

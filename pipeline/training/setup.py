@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import keras
+import numpy as np
 
 from pipeline.configuration import Config
 from pipeline.data.batches import encode_split
@@ -56,7 +57,7 @@ def decays(weight: keras.Variable) -> bool:
 
 
 def make_validator(model: Seq2Seq, tokenizer: Tokenizer, table: Dataset, config: Config) -> Validator:
-    """What validates `model` on the split `table`: its sentences within the limit, the first of which are also translated.
+    """What validates `model` on the split `table`: its sentences within the limit, some of which are also translated.
 
     Raises:
         UserError: no sentence is within the limit.
@@ -65,5 +66,7 @@ def make_validator(model: Seq2Seq, tokenizer: Tokenizer, table: Dataset, config:
     kept = pairs.within(config.model.max_tokens)
     if not len(kept):
         raise UserError(f"every validation sentence is longer than model.max_tokens = {config.model.max_tokens} pieces. Raise it.")
-    chosen = table.select(kept[: config.training.validation_sentences])
+    # Evenly: the table goes source by source, and the weights are to be chosen by all of them.
+    number = min(config.training.validation_sentences, len(kept))
+    chosen = table.select(kept[np.arange(number) * len(kept) // number])
     return Validator(model, tokenizer, pairs.select(kept), (list(chosen["source"]), list(chosen["target"])), config)

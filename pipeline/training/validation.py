@@ -27,7 +27,7 @@ class Validation:
 
     Attributes:
         loss: cross-entropy, nats a token, without label smoothing.
-        bleu: sacreBLEU of greedy translations of the first sentences.
+        bleu: sacreBLEU of greedy translations of the chosen sentences.
         samples: (source, translation, reference) of a few of them.
     """
 

@@ -50,25 +50,53 @@ def read_xliff(path: Path, source_language: str, target_language: str) -> Texts:
 
     A file for the opposite direction is turned round.
 
+    An inline placeholder is what its attributes say that it stands for (`equiv-text`, `disp`, `equiv`); without any it is left out.
+
     Raises:
-        UserError: not XML, or of other languages.
+        UserError: not XML, or not XLIFF, or of other languages.
     """
     from translate.storage.xliff import Xliff1Unit
     from translate.storage.xliff2 import Xliff2Unit
 
+    any_units = False
     for element in _elements(path, ("{*}trans-unit", "{*}segment")):
+        any_units = True
         namespace, _, name = element.tag.rpartition("}")
         segment = name == "segment"
+        _write_out(element)
         unit: Any = (Xliff2Unit if segment else Xliff1Unit).createfromxmlElement(element)
         unit.namespace = namespace.removeprefix("{") or None  # some programs leave it out
         target_node = element.find("{*}target")
         state = element.get("state") if segment else None if target_node is None else target_node.get("state")
         if target_node is None or state in _UNFINISHED or not unit.target:
             continue
-        holder = next(element.iterancestors("{*}xliff" if segment else "{*}file"))
+        outer = "xliff" if segment else "file"
+        holder = next(element.iterancestors(f"{{*}}{outer}"), None)
+        if holder is None:
+            raise UserError(f"{path}: is not XLIFF: a {name} stands outside of any {outer}.")
         names = ("srcLang", "trgLang") if segment else ("source-language", "target-language")
         pair = (str(unit.source or ""), str(unit.target))
         yield pair[::-1] if _reversed(path, holder.get(names[0]), holder.get(names[1]), source_language, target_language) else pair
+    if not any_units:
+        raise UserError(f"{path}: has no units; is it an XLIFF file?")
+
+
+def _write_out(unit: Any) -> None:
+    """Puts text in the place of the inline placeholders of an XLIFF unit, which the toolkit would leave out."""
+    known: dict[str, str] = {}  # that of the target may have its number alone
+    for side in ("source", "target"):
+        parent = unit.find(f"{{*}}{side}")
+        for mark in [] if parent is None else list(parent.iter("{*}x", "{*}ph", "{*}bx", "{*}ex")):
+            number = mark.get("id", "")
+            text = next((mark.get(key) for key in ("equiv-text", "disp", "equiv") if mark.get(key)), None) or known.get(number, "")
+            known.setdefault(number, text)
+            text += mark.tail or ""
+            before = mark.getprevious()
+            if before is not None:
+                before.tail = (before.tail or "") + text
+            else:
+                mark.getparent().text = (mark.getparent().text or "") + text
+            mark.getparent().remove(mark)
 
 
 def read_po(path: Path, source_language: str, target_language: str) -> Texts:
@@ -82,10 +110,11 @@ def read_po(path: Path, source_language: str, target_language: str) -> Texts:
     from translate.storage.pypo import pofile
 
     with opened(path) as file:
-        try:
-            store = pofile(file)
-        except Exception as error:  # the parser has no error class of its own
-            raise UserError(f"{path}: is not a PO file: {error}") from error
+        content = file.read()
+    try:
+        store = pofile.parsestring(content)
+    except Exception as error:  # the parser has no error class of its own
+        raise UserError(f"{path}: is not a PO file: {error}") from error
     if not store.units:
         raise UserError(f"{path}: has no messages; is it a PO file?")
     language = store.parseheader().get("Language", "").strip() or None
@@ -114,8 +143,9 @@ def _elements(path: Path, tags: tuple[str, ...]) -> Iterator[Any]:
             for _, element in etree.iterparse(file, tag=tags, resolve_entities=False, no_network=True, load_dtd=False):
                 yield element
                 element.clear(keep_tail=False)
-                while (before := element.getprevious()) is not None:
-                    element.getparent().remove(before)
+                for node in (element, *element.iterancestors()):
+                    while (before := node.getprevious()) is not None and node.getparent() is not None:
+                        node.getparent().remove(before)
         except etree.XMLSyntaxError as error:
             raise UserError(f"{path}:{error.lineno}: is not well-formed XML: {error.msg}. Repair the file or export it again.") from error
 

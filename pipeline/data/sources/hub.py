@@ -46,7 +46,7 @@ def read_hub(source: HubSource, source_language: str, target_language: str) -> I
                         _field(source.name, batch, source.source_field, source_language),
                         _field(source.name, batch, source.target_field, target_language),
                     )
-                for source_text, target_text in zip(_column(batch, fields[0]), _column(batch, fields[1]), strict=True):
+                for source_text, target_text in zip(*(_column(source.name, batch, field) for field in fields), strict=True):
                     yield Pair(source_text, target_text, source.tag, ours)
 
 
@@ -80,6 +80,10 @@ def _open(source: HubSource, stack: contextlib.ExitStack) -> dict[str, Any]:
     except datasets.exceptions.DatasetNotFoundError as error:
         raise UserError(
             f"{source.name}: {_sentence(error)} Check 'name' and 'revision', or log in if it is private ('hf auth login')."
+        ) from error
+    except huggingface_hub.errors.HfHubHTTPError as error:
+        raise UserError(
+            f"{source.name}: the hub answered: {_sentence(error)} Log in again ('hf auth login', or another HF_TOKEN), or try later."
         ) from error
     except (
         datasets.exceptions.DatasetsError,
@@ -138,8 +142,14 @@ def _columns(batch: dict[str, list[Any]]) -> dict[str, list[str]]:
     return found
 
 
-def _column(batch: dict[str, list[Any]], path: list[str]) -> list[str]:
+def _column(name: str, batch: dict[str, list[Any]], path: list[str]) -> list[str]:
     values = batch[path[0]]
     for key in path[1:]:
         values = [value.get(key) if value else None for value in values]
+    odd = next((value for value in values if isinstance(value, list | dict | bytes)), None)
+    if odd is not None:
+        raise UserError(
+            f"{name}: column '{'.'.join(path)}' has no text, but what is of type {type(odd).__name__}: {str(odd)[:60]}. "
+            "Set source_field or target_field."
+        )
     return ["" if value is None else str(value) for value in values]
