@@ -15,6 +15,7 @@ from pipeline.configuration import Config
 from pipeline.data.corpus import load_split
 from pipeline.decoding.text_stream import TextTranslator
 from pipeline.exporters.engines import LiteRTEngine, load_translator
+from pipeline.runtime import translator
 from pipeline.runtime.errors import UserError
 from pipeline.support.run_directory import RunDirectory
 
@@ -53,6 +54,18 @@ def test_many_at_once_come_back_in_order(run: RunDirectory) -> None:
     lines = [text for text in load_split(run, "test")["source"] for _ in range(3)]
     together = [found[0].text for found in engine.alternatives(lines)]
     assert together == [engine.alternatives([line])[0][0].text for line in lines]
+
+
+def test_a_new_interpreter_goes_on_as_the_one_before(run: RunDirectory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An interpreter keeps something of every sentence and gets slower by it; so it is replaced now and then."""
+    lines = load_split(run, "test")["source"][:10] * 3
+    phone = translator.PhoneTranslator(run.tflite, "int8")
+    first = phone._interpreter
+    expected = [phone.translate(line) for line in lines]
+    assert phone._interpreter is first
+    monkeypatch.setattr(translator, "_TOKENS_OF_AN_INTERPRETER", 20)
+    assert [phone.translate(line) for line in lines] == expected
+    assert phone._interpreter is not first
 
 
 def test_the_command_takes_it(run: RunDirectory, tmp_path: Path, capfdbinary: pytest.CaptureFixture[bytes]) -> None:
