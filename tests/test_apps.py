@@ -1,4 +1,5 @@
-"""The sources for apps, Translator.kt and Translator.swift. They cannot be built here: what they have in common with Python is compared."""
+"""The sources for apps, Translator.kt and Translator.swift. What they have in common with Python is compared: Swift cannot be built here,
+and Kotlin only where there is a compiler (test_kotlin.py)."""
 
 from __future__ import annotations
 
@@ -104,7 +105,17 @@ def test_they_call_the_interpreter_as_it_can_be_called() -> None:
     assert not re.search(r"runner\.(invoke\(\)|copy|allocateTensors)", SWIFT), "invoke(with:) alone is public, and does the rest"
     assert f'"{translator.SIGNATURE}"' in KOTLIN and "interpreter.runSignature(" in KOTLIN
     # What the head of the file shows: the function stands behind the parentheses, so it is the last parameter.
-    assert "Translator { name -> " in KOTLIN and "class Translator(threads: Int = 1, read: (String) -> ByteArray)" in KOTLIN
+    assert "Translator { name -> " in KOTLIN and "class Translator(private val threads: Int = 1, read: (String) -> ByteArray)" in KOTLIN
+
+
+WORKER = (FOLDER.parent / "web" / "app" / "interpreter-worker.js").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("source", [KOTLIN, SWIFT, WORKER], ids=["Kotlin", "Swift", "JavaScript"])
+def test_they_make_the_interpreter_anew_as_often_as_python_does(source: str) -> None:
+    found = re.search(r"(?:TOKENS_OF_AN_INTERPRETER|tokensOfAnInterpreter) = (\d+)", source)
+    assert found and int(found[1]) == translator._TOKENS_OF_AN_INTERPRETER
+    assert re.search(r"tokens \+= (ids\.(size|count) \+ written\.(size|count)|real.* \+ real)", source), "tokens of both sides count"
 
 
 @SOURCES

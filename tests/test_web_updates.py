@@ -112,3 +112,24 @@ def test_half_an_export_is_not_kept(run: RunDirectory, visited: tuple[Any, str, 
     shutil.copyfile(whole / "model" / "translator.json", folder / "model" / "translator.json")
     driver.get(address)
     assert until(driver, "document.title.endsWith('French')")
+
+
+@needs_chromium
+def test_half_a_runtime_is_not_kept(run: RunDirectory, visited: tuple[Any, str, Path]) -> None:
+    """All files of the page are there, but LiteRT's own are still being copied."""
+    driver, address, folder = visited
+    whole = Path(shutil.copytree(folder / "litert", folder.with_name("litert")))
+    page(run, folder, "fr")
+    for path in (folder / "litert" / "wasm").glob("*.wasm"):
+        path.write_bytes(path.read_bytes()[:100_000])
+    driver.get(address)
+    assert until(driver, "document.body.dataset.offline") == "ready"
+    threading.Event().wait(2)
+    assert driver.execute_script("return document.title").endswith("German")
+    assert typed(driver, "mi kalo") == PhoneTranslator(run.tflite).translate("mi kalo")
+    remove(folder / "litert")
+    shutil.copytree(whole, folder / "litert")
+    driver.get(address)
+    assert until(driver, "document.title.endsWith('French')")
+    assert until(driver, "document.body.dataset.offline") == "ready"
+    assert typed(driver, "kalo mi") == PhoneTranslator(run.tflite).translate("kalo mi")

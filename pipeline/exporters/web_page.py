@@ -26,8 +26,6 @@ LITERT_HELPER = ("@litertjs/wasm-utils", "2.5.3")
 # With the processor's newer instructions and without; which one fits is found out in the browser.
 _WASM = ("litert_wasm_internal", "litert_wasm_compat_internal")
 
-_VERSION = re.compile(r'const VERSION = "";[^\n]*')
-
 
 def check_page(config: Config) -> None:
     """Makes sure that the page can be made: better before minutes of exporting than after.
@@ -104,11 +102,16 @@ def _list_files(folder: Path) -> None:
     """Writes what makes the page work without a network, and an export differ from the one before.
 
     files.json: {version, files: {name: sha256}}, all that is kept in the browser; of the runtimes it keeps the one that it uses, which
-    the page adds. The version, a hash of all files, stands in sw.js as well: a browser looks whether this file has other bytes.
+    the page names. The version, a hash of all files, stands in sw.js as well: a browser looks whether this file has other bytes. So do
+    the hashes of the runtimes.
     """
     hashes = {path.relative_to(folder).as_posix(): sha256(path) for path in sorted(folder.rglob("*")) if path.is_file()}
     version = hashlib.sha256(json.dumps(hashes).encode()).hexdigest()[:16]
-    files = {name: digest for name, digest in hashes.items() if not name.startswith("litert/wasm/") and name != "sw.js"}
+    runtimes = {name: digest for name, digest in hashes.items() if name.startswith("litert/wasm/")}
+    files = {name: digest for name, digest in hashes.items() if name not in runtimes and name != "sw.js"}
     write_json(folder / "files.json", {"version": version, "files": files})
     worker = (folder / "sw.js").read_text(encoding="utf-8")
-    (folder / "sw.js").write_text(_VERSION.sub(f'const VERSION = "{version}";', worker, count=1), encoding="utf-8")
+    for name, value in (("VERSION", version), ("RUNTIMES", runtimes)):
+        worker, found = re.subn(rf"(?m)^const {name} = .*?;", f"const {name} = {json.dumps(value)};", worker)
+        assert found == 1, name
+    (folder / "sw.js").write_text(worker, encoding="utf-8")

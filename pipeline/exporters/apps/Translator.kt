@@ -24,7 +24,7 @@ const val SIGNATURE = "translate"
 val SMALLEST_FIRST = listOf("int8", "float16", "float32")
 
 /** Translates text of any length; `threads` are the interpreter's, `read` gives the content of a file of the folder. */
-class Translator(threads: Int = 1, read: (String) -> ByteArray) : AutoCloseable {
+class Translator(private val threads: Int = 1, read: (String) -> ByteArray) : AutoCloseable {
     private val details = JSONObject(String(read("translator.json"), Charsets.UTF_8)).also {
         require(it.getInt("schema_version") == SCHEMA_VERSION) {
             "translator.json has another schema_version than $SCHEMA_VERSION. Export again."
@@ -38,15 +38,19 @@ class Translator(threads: Int = 1, read: (String) -> ByteArray) : AutoCloseable 
     private val pad = details.getJSONObject("ids").getInt("pad")
     private val eos = details.getJSONObject("ids").getInt("eos")
     private val cleaning = details.getJSONObject("cleaning")
-    private val interpreter: Interpreter
+    private val model: ByteBuffer
+    private var interpreter: Interpreter
+    private var tokens = 0 // of both sides, that this interpreter has had
 
     init {
         val files = details.getJSONObject("files")
         val precision = SMALLEST_FIRST.first { files.has(it) }
         val content = checked(files.getJSONObject(precision), read)
-        val model = ByteBuffer.allocateDirect(content.size).order(ByteOrder.nativeOrder()).put(content)
-        interpreter = Interpreter(model, Interpreter.Options().setNumThreads(threads))
+        model = ByteBuffer.allocateDirect(content.size).order(ByteOrder.nativeOrder()).put(content)
+        interpreter = newInterpreter()
     }
+
+    private fun newInterpreter() = Interpreter(model, Interpreter.Options().setNumThreads(threads))
 
     /** The content of a file, which must be that of this export: a model with another one's pieces would translate nonsense. */
     private fun checked(described: JSONObject, read: (String) -> ByteArray): ByteArray {
@@ -71,12 +75,19 @@ class Translator(threads: Int = 1, read: (String) -> ByteArray) : AutoCloseable 
         if (ids.isEmpty()) return ""
         val padded = IntArray(limit + 1) { if (it < ids.size) ids[it] else if (it == ids.size) eos else pad }
         val found = arrayOf(IntArray(longest))
+        if (tokens > TOKENS_OF_AN_INTERPRETER) {
+            interpreter.close()
+            interpreter = newInterpreter()
+            tokens = 0
+        }
         interpreter.runSignature(
             mapOf("source_ids" to arrayOf(padded), "length" to intArrayOf(ids.size + 1)),
             mapOf("ids" to found, "score" to FloatArray(1)),
             SIGNATURE,
         )
-        return slots.unmask(target.decode(found[0].filter { it != pad && it != eos }), kept)
+        val written = found[0].filter { it != pad && it != eos }
+        tokens += ids.size + written.size
+        return slots.unmask(target.decode(written), kept)
     }
 
     /** A text cleaned as the training text was; line breaks become "\n", a place to cut. */
@@ -91,6 +102,7 @@ class Translator(threads: Int = 1, read: (String) -> ByteArray) : AutoCloseable 
     private fun count(text: String): Int = if (slots.fits(text)) source.encode(slots.mask(text).first).size else limit + 1
 
     private companion object {
+        const val TOKENS_OF_AN_INTERPRETER = 1500 // it keeps a little of every step, and slows down; see pipeline/runtime/translator.py
         val BREAKS = Regex("[\\n\\r\\u000b\\f\\u0085\\u2028\\u2029]+")
         val NEVER_TEXT = Regex("[\\u0000-\\u001f\\u007f-\\u009f\\u2581]")
         val HALF_A_CHARACTER = Regex("\\p{Cs}")

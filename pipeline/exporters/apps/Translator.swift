@@ -41,8 +41,11 @@ final class Translator {
   private let source: SentencePiece
   private let target: SentencePiece
   private let slots: Slots
-  private let interpreter: Interpreter
-  private let runner: SignatureRunner
+  private let modelPath: String
+  private let threads: Int
+  private var running: (interpreter: Interpreter, runner: SignatureRunner)
+  private var tokens = 0  // of both sides, that this interpreter has had
+  private static let tokensOfAnInterpreter = 1500  // it keeps a little of every step, and slows down; see pipeline/runtime/translator.py
 
   init(folder: URL, threads: Int = 1) throws {
     details = try JSONDecoder().decode(Details.self, from: Data(contentsOf: folder.appendingPathComponent("translator.json")))
@@ -58,10 +61,16 @@ final class Translator {
     _ = try Translator.checked(model, in: folder)
     let copies = (details.slots.unknown ?? "copy") == "copy"
     slots = try Slots(patterns: details.slots.patterns, number: details.slots.number, characters: source.characters, copies: copies)
+    modelPath = folder.appendingPathComponent(model.file).path
+    self.threads = threads
+    running = try Translator.begin(modelPath, threads)
+  }
+
+  private static func begin(_ modelPath: String, _ threads: Int) throws -> (Interpreter, SignatureRunner) {
     var options = Interpreter.Options()
     options.threadCount = threads
-    interpreter = try Interpreter(modelPath: folder.appendingPathComponent(model.file).path, options: options)
-    runner = try interpreter.signatureRunner(with: signature)
+    let interpreter = try Interpreter(modelPath: modelPath, options: options)
+    return (interpreter, try interpreter.signatureRunner(with: signature))
   }
 
   /// The content of a file, which must be that of this export: a model with another one's pieces would translate nonsense.
@@ -89,9 +98,14 @@ final class Translator {
     for (place, id) in ids.enumerated() { padded[place] = Int32(id) }
     padded[ids.count] = details.ids.eos
     let length = [Int32(ids.count + 1)]
-    try runner.invoke(with: ["source_ids": padded.withUnsafeBytes { Data($0) }, "length": length.withUnsafeBytes { Data($0) }])
-    let found = try runner.output(named: "ids").data.withUnsafeBytes { Array($0.bindMemory(to: Int32.self)) }
+    if tokens > Translator.tokensOfAnInterpreter {
+      running = try Translator.begin(modelPath, threads)
+      tokens = 0
+    }
+    try running.runner.invoke(with: ["source_ids": padded.withUnsafeBytes { Data($0) }, "length": length.withUnsafeBytes { Data($0) }])
+    let found = try running.runner.output(named: "ids").data.withUnsafeBytes { Array($0.bindMemory(to: Int32.self)) }
     let written = found.filter { $0 != details.ids.pad && $0 != details.ids.eos }.map { Int($0) }
+    tokens += ids.count + written.count
     return slots.unmask(target.decode(written), kept)
   }
 
