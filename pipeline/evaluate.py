@@ -70,14 +70,15 @@ def run_stage(config: Config, run: RunDirectory) -> None:
         "tokenizer": Tokenizer.load(run.tokenizer).fingerprint,
     }
     written = _still_true(run, made_with, SCHEMA_VERSION)
+    outdated = set(SPLITS) - set(written)  # what is there of them is of earlier weights, or another search
     for split, result in results.items():
         path = run.hypotheses / f"{split}.tsv"
         write_hypotheses(path, result.test, result.judged.hypotheses)
         page = evaluation_page(f"{config.name}: {split}", result.test, {config.name: result.judged}, _facts(config))
         write_text(path.with_suffix(".html"), page)
         written[split] = describe(result) | made_with | {"hypotheses": path.relative_to(run.root).as_posix()}
-    for split in set(SPLITS) - set(written):  # of earlier weights, or another search
-        for pattern in (f"{split}.tsv", f"{split}.html", f"{split}-against-*.html"):
+    for split in outdated:
+        for pattern in (f"{split}-against-*.html", *(() if split in written else (f"{split}.tsv", f"{split}.html"))):
             for path in run.hypotheses.glob(pattern):
                 remove(path)
     languages = {"source_language": config.data.source_language, "target_language": config.data.target_language}
@@ -94,9 +95,7 @@ def show(results: dict[str, Evaluated], config: Config) -> None:
     print("\n".join(score_table({name: result.judged for name, result in results.items()})))
     for name, result in results.items():
         speed = f", {len(result.test.sources) / result.seconds:,.0f} sentences/s" if result.seconds > 0 else ""
-        decoding = config.decoding
-        how = "by lot" if decoding.sampling is not None else f"beam {decoding.beams}"
-        print(f"\n{name}: {result.seconds:.1f} s{speed}, {how}")
+        print(f"\n{name}: {result.seconds:.1f} s{speed}, {config.decoding.method}")
         print("\n".join(part_tables({"": result.judged})))
         print(f"confidence and chrF++ of the sentences: rank correlation {result.confidence_correlation:.2f}")
         if result.placeholders[0]:
@@ -200,7 +199,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _compare_files(options: argparse.Namespace) -> None:
     from pipeline.data.sources.lines import read_lines
-    from pipeline.decoding.contenders import translations_of
+    from pipeline.decoding.contenders import named, of_file
     from pipeline.scoring.systems import TestSet
 
     # Without its language, Japanese would be scored by words between spaces.
@@ -212,25 +211,29 @@ def _compare_files(options: argparse.Namespace) -> None:
     if options.source is not None and len(sources) != len(references):
         raise _unequal(options.source, sources, options.references, references)
     test = TestSet(sources, references, target_language=language)
-    systems = translations_of(options.hypotheses, "", test)
+    systems = {name: of_file(path, test) for name, path in named(options.hypotheses).items()}
     compare(test, systems, options.references.name, options.page, None, options.tokenized_bleu, options.comet)
 
 
 def _compare_runs(config: Config, run: RunDirectory, options: argparse.Namespace) -> None:
-    from pipeline.decoding.contenders import of_run, translations_of
+    from pipeline.decoding.contenders import named, of_file, of_run
     from pipeline.decoding.evaluation import test_set_of
 
     splits, metrics = config.evaluation.splits, config.evaluation
+    others = named(options.against)
+    if config.name in others:
+        raise UserError(f"--against: a second system is called '{config.name}'. Give it another name: NAME=PATH.")
     if options.page is not None and len(splits) > 1:
         raise UserError(f"--page: is one file, but there are {len(splits)} splits ({', '.join(splits)}). Choose one with --split.")
     for split in splits:
         test = test_set_of(run, split, config)
+        # Files first: a mistake in one is found before anything is translated.
+        theirs = {name: of_file(path, test) for name, path in others.items() if not path.is_dir()}
         systems = {config.name: of_run(run, split, test, config)}
-        others = translations_of(options.against, split, test)
-        if config.name in others:
-            raise UserError(f"--against: a second system is called '{config.name}'. Give it another name: NAME=PATH.")
+        theirs |= {name: of_run(RunDirectory.existing(path), split, test) for name, path in others.items() if path.is_dir()}
+        systems |= {name: theirs[name] for name in others}
         page = options.page or run.hypotheses / f"{split}-against-{'-'.join(others)}.html"
-        compare(test, systems | others, f"{config.name}: {split}", page, run, metrics.tokenized_bleu, metrics.comet)
+        compare(test, systems, f"{config.name}: {split}", page, run, metrics.tokenized_bleu, metrics.comet)
 
 
 def _translate_and_score(config: Config, run: RunDirectory, others: list[RunDirectory], options: argparse.Namespace) -> None:
@@ -251,9 +254,8 @@ def _translate_and_score(config: Config, run: RunDirectory, others: list[RunDire
 
 def _facts(config: Config) -> dict[str, str]:
     """What a page says of the run it is about."""
-    changed = config.decoding.model_dump(exclude={"batch_sentences"}, exclude_defaults=True)
-    search = ", ".join(f"{key} {value}" for key, value in ({"beam_size": config.decoding.beam_size} | changed).items())
-    return {"search": search}
+    changed = config.decoding.model_dump(exclude={"batch_sentences", "beam_size"}, exclude_defaults=True)
+    return {"search": ", ".join([config.decoding.method, *(f"{key} {value}" for key, value in changed.items())])}
 
 
 def _unequal(first: Path, ours: list[str], second: Path, theirs: list[str]) -> UserError:

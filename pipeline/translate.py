@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import io
 import itertools
 import os
 import sys
@@ -71,7 +72,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         others = [RunDirectory.existing(other) for other in options.ensemble]
         glossary = {} if options.glossary is None else {"glossary": options.glossary}
         detailed = options.details or options.best is not None
-        if options.file is None and options.output is None and options.begin is None and not detailed and sys.stdin.isatty():
+        if options.file is None and options.output is None and options.begin is None and not detailed and _typed():
             talk(load(run, config, *others, **glossary), config, options.min_confidence)
             return 0
         with contextlib.ExitStack() as stack:
@@ -90,11 +91,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return guarded(command)
 
 
+def _typed() -> bool:
+    """Whether standard input is a person."""
+    return sys.stdin is not None and sys.stdin.isatty()
+
+
 def _probability(text: str) -> float:
-    value = float(text)
-    if not 0.0 <= value <= 1.0:
-        raise argparse.ArgumentTypeError(f"expected a number from 0 to 1, not {text}")
-    return value
+    with contextlib.suppress(ValueError):
+        if 0.0 <= (value := float(text)) <= 1.0:
+            return value
+    raise argparse.ArgumentTypeError(f"expected a number from 0 to 1, not {text}")
 
 
 def load(run: RunDirectory, config: Config, *others: RunDirectory, glossary: Path | None = None) -> TextTranslator:
@@ -185,6 +191,8 @@ def talk(translator: TextTranslator, config: Config, min_confidence: float = 0.0
     """Translates what is typed until Ctrl-D; arrow keys go back to earlier lines."""
     with contextlib.suppress(ImportError):
         import readline  # noqa: F401  gives input() its history
+    if isinstance(sys.stdin, io.TextIOWrapper):
+        sys.stdin.reconfigure(errors="surrogateescape")  # half of a character is told as such, below
 
     def on_long_line(_: int, pieces: int, segments: int) -> None:
         say(f"{_too_much(pieces, translator)}; translated in {segments} segments.")
@@ -192,6 +200,10 @@ def talk(translator: TextTranslator, config: Config, min_confidence: float = 0.0
     def on_cut_line(_: int) -> None:
         say("the translation reached its limit (decoding.max_tokens, max_length_ratio) and is cut off there.")
 
+    def on_left_out(_: int, term: str) -> None:
+        say(f"the translation has no room for the glossary's '{term}' (decoding.max_tokens), which is left out.")
+
+    told = (on_long_line, on_cut_line, on_left_out)
     prompt = f"{config.data.source_language}> "
     say(f"Type in {config.data.source_language}, read in {config.data.target_language}. Ctrl-D ends.")
     while True:
@@ -208,7 +220,7 @@ def talk(translator: TextTranslator, config: Config, min_confidence: float = 0.0
             say("")
             return
         text = line.encode(errors="surrogateescape").decode(errors="replace")
-        print(marked(translator.alternatives([text], None, on_long_line, on_cut_line)[0][0], min_confidence), flush=True)
+        print(marked(translator.alternatives([text], None, *told)[0][0], min_confidence), flush=True)
 
 
 def _too_much(pieces: int, translator: TextTranslator) -> str:
@@ -221,6 +233,8 @@ def _too_much(pieces: int, translator: TextTranslator) -> str:
 @contextlib.contextmanager
 def _open_input(path: Path | None) -> Iterator[BinaryIO]:
     if path is None:
+        if sys.stdin is None:
+            raise UserError("standard input is closed. Expected a file, or text there, one sentence a line.")
         # Our own file object: Python may close sys.stdin at exit only when no thread is reading from it.
         stdin: BinaryIO = sys.stdin.buffer
         with contextlib.suppress(OSError):  # what stands in for standard input in a notebook or a test may have no number

@@ -124,7 +124,7 @@ name: 2026-01-01
         "max_length_ratio, no_repeat_ngram, keep_placeholders, unknown, sampling, engine, precision, "
         "batch_sentences.",
         "toy.yaml:7: decoding.beam_size: expected a whole number, found the text 'many'.",
-        "toy.yaml:9: evaluation.splits: expected a list of at least 1, found [].",
+        "toy.yaml:9: evaluation.splits: expected at least 1 of them, found [].",
         "toy.yaml:10: name: expected text, found the date 2026-01-01.",
     ]
 
@@ -242,6 +242,11 @@ def test_set() -> None:
         ("name.x=3", "--set name.x=3: 'name' is no section, its value is 'toy'; 'x' cannot be set in it."),
         ("data.sources.7.weight=3", "--set data.sources.7.weight=3: 'data.sources' is a list of 1, numbered from 0; found '7'."),
         ("training.epochs", "--set training.epochs: expected SECTION.KEY=VALUE, such as training.epochs=5."),
+        (
+            "data.sources=[{kind: hub, name: a, splits: {}}]",
+            "--set data.sources=[{kind: hub, name: a, splits: {}}]: "
+            "data.sources.0.splits: expected at least 1 of them, found an empty section.",
+        ),
         ("=5", "--set =5: expected SECTION.KEY=VALUE, such as training.epochs=5."),
         ("training..epochs=5", "--set training..epochs=5: expected SECTION.KEY=VALUE, such as training.epochs=5."),
         (

@@ -183,6 +183,13 @@ def test_other_tokenizers_and_languages_are_refused(runs: list[RunDirectory], co
     with pytest.raises(UserError, match="back: cannot join the ensemble: it translates xx-en, the first run en-xx"):
         Translator.load(one, one.load_config(), back)
 
+    attention = config.model.attention.model_copy(update={"kind": "none"})
+    blind = make_run(
+        tmp_path / "blind", config.model_copy(update={"model": config.model.model_copy(update={"attention": attention})}), one.tokenizer, 5
+    )
+    with pytest.raises(UserError, match=r"blind: has no attention, which decoding\.coverage_penalty looks at"):
+        Translator.load(one, one.load_config(["decoding.coverage_penalty=0.1"]), blind)
+
     two.best_weights.unlink()
     with pytest.raises(UserError, match="two: is not trained yet"):
         Translator.load(one, one.load_config(), two)

@@ -22,6 +22,7 @@ from pipeline.configuration import Config, parse_config
 from pipeline.data.subwords import EOS, Tokenizer
 from pipeline.decoding.text_stream import TextTranslator, clean_line
 from pipeline.runtime.errors import UserError
+from pipeline.runtime.segmentation import RUN_OF_SPACES
 from pipeline.runtime.slots import Slots
 from pipeline.support.files import read_json
 from pipeline.support.run_directory import RunDirectory
@@ -323,11 +324,16 @@ def test_the_app_translates_as_the_command_does(exported: Exported, folder: Path
 
 
 @pytest.mark.parametrize("cleaning", ["{}", "{normalize: NFKC}", "{normalize: null, control_characters: false}"])
-def test_the_app_cleans_as_the_command_does(cleaning: str) -> None:
+def test_the_app_and_the_graph_clean_as_the_command_does(cleaning: str) -> None:
     from pipeline.runtime.translator import clean
 
     rules = parse_config(f"name: toy\ndata: {{cleaning: {cleaning}}}\n", "test").data.cleaning
-    for text in [*ODD_TEXTS, "half \ud800", "ﬁ１２", "  a \n\n b\r\n"]:
+    from pipeline.exporters.saved_model import clean_texts
+
+    texts = [*ODD_TEXTS, "\u3000", "\u3000a\u00a0 b  c\u2003", "ﬁ１２", "  a \n\n b\r\n"]
+    graph = [text.decode() for text in clean_texts(texts, rules).numpy()]
+    assert graph == [RUN_OF_SPACES.sub(" ", clean_line(text, rules)) for text in texts]
+    for text in [*texts, "half \ud800"]:
         assert clean(text, normalize=rules.normalize, control_characters=rules.control_characters) == clean_line(text, rules)
 
 
@@ -357,6 +363,7 @@ def test_the_zip_is_the_folder(exported: Exported, tmp_path: Path) -> None:
     shutil.unpack_archive(exported.run.export / "tflite.zip", tmp_path)
     original = {path.relative_to(exported.run.export): path.read_bytes() for path in exported.run.tflite.rglob("*") if path.is_file()}
     assert {path.relative_to(tmp_path): path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == original
+    assert not any("__pycache__" in path.parts for path in original)
     assert Path("tflite/apps/Translator.kt") in original and Path("tflite/python/pocketnmt_runtime/translator.py") in original
 
 
@@ -398,6 +405,12 @@ def test_the_app_says_what_is_wrong(
     assert main([str(tmp_path / "nowhere")]) == 2
     assert "Expected the folder export/tflite/ of a run" in capsys.readouterr().err
     assert main([str(folder), "--precision", "float32"]) == 0
+    with pytest.raises(SystemExit):
+        main([str(folder), "--threads", "0"])
+    assert "--threads: expected a number from 1 on, not 0" in capsys.readouterr().err
+    monkeypatch.setattr(sys, "stdin", None)
+    assert main([str(folder)]) == 2
+    assert "standard input is closed" in capsys.readouterr().err
 
 
 def test_another_tokenizer_is_refused(folder: Path) -> None:

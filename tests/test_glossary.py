@@ -13,6 +13,7 @@ from pipeline import train
 from pipeline.data.subwords import Tokenizer
 from pipeline.decoding.glossary import Glossary
 from pipeline.decoding.text_stream import TextTranslator
+from pipeline.decoding.translation import Translation
 from pipeline.runtime.errors import UserError
 from pipeline.runtime.slots import Slots
 from pipeline.support.run_directory import RunDirectory
@@ -90,6 +91,20 @@ def test_where_words_are_written_together(term: str, sentence: str) -> None:
 def test_of_thousands_of_terms_those_are_found_that_stand_there() -> None:
     glossary = Glossary({f"term {number}": f"Begriff {number}" for number in range(10_000)})
     assert glossary.demanded("Term 17 and term 9999, not term 10000") == ["Begriff 17", "Begriff 9999"]
+
+
+def test_a_long_line_is_not_cut_within_a_term() -> None:
+    """Its second word alone would be another term."""
+    asked: list[list[str]] = []
+
+    class Translator:
+        def alternatives(self, lines: list[str], begun: None, terms: list[list[str]]) -> list[list[Translation]]:
+            asked.append(terms)
+            return [[Translation(line, 0.0, [], True)] for line in lines]
+
+    glossary = Glossary({"dog": "Hund", "hot dog": "Wurst"})
+    TextTranslator(Translator(), lambda text: len(text.split()), 4, glossary=glossary).alternatives(["a b c hot dog e", "a b c d dog"])
+    assert asked == [[[], ["Wurst"], [], ["Hund"]]]
 
 
 def test_a_file_of_terms(tmp_path: Path) -> None:

@@ -55,6 +55,12 @@ def reader(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     return Reader.load(run)
 
 
+def test_a_text_is_cleaned_as_for_translating(reader: Reader) -> None:
+    found, expected = reader.read("a\u00a0b\tc\u200b\n d", " d\u3000c b a "), reader.read(TEXT, "d c b a")
+    assert (found.text, found.translation, found.source, found.target) == (TEXT, "d c b a", expected.source, expected.target)
+    assert beam_tree(reader, "a\u00a0b\tc\u200b\n d") == beam_tree(reader, TEXT)
+
+
 @pytest.fixture
 def reading(reader: Reader) -> Reading:
     return reader.read(TEXT, "d c b a")

@@ -67,6 +67,8 @@ def test_features_of_a_text() -> None:
     assert in_brackets(PIECES) == [0, 0, 0, 0, 0, 1, 1, 0, 0]
     assert in_brackets(["▁a)", "▁(b", "c", "▁d)"]) == [0, 1, 1, 0]
     assert in_quotation_marks(['▁"', "a", '"', "▁b", "▁„", "c", "“", "▁d"]) == [1, 1, 0, 0, 1, 1, 0, 0]
+    assert in_quotation_marks(["▁sagte", "▁»", "Ja", "«", ".", "▁Dann"]) == [0, 1, 1, 0, 0, 0]
+    assert in_quotation_marks(["▁”", "Ja", "”", "▁“", "yes", "”", "▁«", "oui", "»", "«"]) == [1, 1, 0, 1, 1, 0, 1, 1, 0, 1]
     assert inside_a_word(PIECES) == [0, 0, 0, 1, 0, 1, 1, 1, 0]
     assert capital(PIECES)[:2] == [1, 0]
 

@@ -65,7 +65,6 @@ def test_it_finds_the_same(options: dict[str, Any]) -> None:
     for number in (len(ids), 2):
         found = LiveSearch(model, search, with_attention=True)(ids[:number])
         np.testing.assert_array_equal(found.ids, expected.ids[:number])
-        np.testing.assert_array_equal(found.aligned, expected.aligned[:number])
         np.testing.assert_allclose(found.scores, expected.scores[:number], **CLOSE)
         np.testing.assert_allclose(found.attention, expected.attention[:number], **CLOSE)
 
@@ -98,3 +97,25 @@ def test_of_any_architecture(changes: dict[str, Any]) -> None:
 def test_of_an_ensemble() -> None:
     model, search, ids = Ensemble([model_of(1), model_of(2)]), Search(3, 30, 0.8), sources()
     np.testing.assert_array_equal(LiveSearch(model, search)(ids).ids, search_translations(model, ids, search).ids)
+
+
+@pytest.mark.parametrize("beams", [1, 4, 8])
+def test_slots_and_phrases_leave_room_for_each_other(beams: int) -> None:
+    """Of a model that never ends: near the limit first the phrase has to be written, then the slots."""
+    model = model_of()
+    model.output_bias.assign(np.where(np.arange(V) == EOS, -50.0, 0.0))
+    ids = np.tile(np.array([[4, 20, 5, 21, 6, EOS]], "int32"), (5, 1))
+    ids[:, 1] = range(10, 15)
+    phrases = np.zeros((5, 1, LONGEST), "int32")
+    phrases[:, 0, :3] = 22, 23, 24
+    found = search_translations(model, ids, Search(beams, 14, 1.0, slots=6), phrase_ids=phrases).ids
+    for row in np.asarray(found)[:, 0].tolist():
+        assert " 22, 23, 24," in f" {str(row)[1:-1]},", row
+        assert [row.count(slot) for slot in range(4, 10)] == [1, 1, 1, 0, 0, 0], row
+
+
+def test_slots_have_room_in_translations_that_must_be_short() -> None:
+    ids = np.tile(np.array([[*range(4, 28), EOS]], "int32"), (2, 1))
+    found = search_translations(model_of(), ids, Search(4, 40, 1.0, max_length_ratio=0.1, slots=24)).ids
+    for row in np.asarray(found)[:, 0].tolist():
+        assert sorted(token for token in row if token > EOS and token < 28) == list(range(4, 28)) and EOS in row

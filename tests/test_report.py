@@ -5,12 +5,15 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 from toy import write_toy
 from toy_training import started
 
 from pipeline import evaluate, report, tokenize, train
+from pipeline.configuration import parse_config
 from pipeline.prepare import main as prepare
+from pipeline.reporting import charts, page
 from pipeline.support.run_directory import RunDirectory
 
 HEADINGS = ["Config", "Corpus", "Lengths", "Training", "Scores", "Translations", "Attention", "Export"]
@@ -33,6 +36,22 @@ def test_a_run_that_has_only_begun_has_a_page_that_says_what_is_missing(tmp_path
     assert tokenize.main(arguments) == 0
     assert report.main([str(run.root), "--output", str(tmp_path / "pages" / "page.html")]) == 0
     assert "<svg" in sections((tmp_path / "pages" / "page.html").read_text())["Lengths"]
+
+
+def test_a_section_that_is_there_with_its_own_defaults_differs_from_none() -> None:
+    config = parse_config("name: a\ntraining: {diversify: {minutes: 10}}\ndecoding: {sampling: {top_k: 5}}\n", "test")
+    assert page._changed(config) == {
+        "name": "a",
+        **{f"training.diversify.{key}": value for key, value in config.training.diversify.model_dump().items()},
+        "decoding.sampling.top_k": 5,
+    }
+
+
+def test_each_bar_of_lengths_stands_for_as_many_lengths() -> None:
+    assert charts.bins_of(60).tolist() == [length - 0.5 for length in range(62)]
+    for longest in (1, 79, 80, 129, 400):
+        counts, _ = np.histogram(np.arange(longest + 1), charts.bins_of(longest))
+        assert len(set(counts[:-1])) <= 1 and counts.sum() == longest + 1 and len(counts) <= 81
 
 
 @pytest.mark.slow
@@ -66,6 +85,7 @@ def test_scores_of_earlier_weights_and_of_another_search_are_not_taken_for_the_r
     assert "the scores are of earlier weights" in found["Scores"] and "BLEU" not in found["Scores"]
     assert "Not there yet" in found["Translations"]
     (run.hypotheses / "validation.html").touch()
+    (run.hypotheses / "test-against-another.html").touch()
     assert evaluate.main(["--run", str(run.root)]) == 0
     assert sorted(path.name for path in run.hypotheses.iterdir()) == ["test.html", "test.tsv"]
     (run.hypotheses / "test.tsv").write_text("source\thypothesis\treference\ttag\na\tb\tc\n")

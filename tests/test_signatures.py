@@ -84,7 +84,8 @@ def test_what_each_piece_looked_at(served: Served) -> None:
 def test_no_texts_and_one(served: Served) -> None:
     assert served.answer("attention", [])["weights"].shape[0] == 0
     assert served.answer("best", [])["translations"].shape == (0, 4)
-    assert served.answer("attention", [""])["translations"].tolist() == [b""]
+    nothing = served.answer("attention", [""])
+    assert nothing["translations"].tolist() == [b""] and not any(nothing["target_pieces"].ravel()) and not nothing["weights"].any()
     assert decoded(served.answer("best", ["kalo"])["translations"])[0][0] == served.translator.translate(["kalo"])[0].text
 
 

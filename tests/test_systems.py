@@ -87,6 +87,19 @@ def test_files_are_compared_with_the_first(tmp_path: Path, capsys: pytest.Captur
     assert str(page) in shown.err and "Most improved by better" in page.read_text(encoding="utf-8")
     assert command.main(["--hypotheses", old, f"old.txt={new}", *options]) == 2
     assert "two systems are called 'old.txt'" in capsys.readouterr().err
+    assert command.main(["--hypotheses", old, str(tmp_path), *options]) == 2
+    assert "is a folder; expected a file with a translation a line" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        command.main(["--hypotheses", old, *options, "--engine", "litert"])
+    assert "--engine and --hypotheses exclude each other" in capsys.readouterr().err
+
+
+def test_a_path_may_have_an_equals_sign(tmp_path: Path) -> None:
+    folder = tmp_path / "beam=4"
+    folder.mkdir()
+    path = write(folder / "a=b.de", NEW)
+    assert contenders.named([path, f"better={path}"]) == {"a=b.de": Path(path), "better": Path(path)}
+    assert contenders.named([f"{folder}/none.de"]) == {"none.de": folder / "none.de"}
 
 
 @pytest.fixture
@@ -115,8 +128,14 @@ def test_a_run_against_another_and_a_file(run: RunDirectory, tmp_path: Path, cap
     assert [line.split()[0] for line in shown[1:6] if not line.startswith(" ")] == ["shouting", "other", "short"]
     assert (run.hypotheses / "test-against-other-short.html").is_file()
     assert (other.hypotheses / "test.tsv").is_file()
-    assert command.main(["--run", str(run.root), "--against", write(tmp_path / "few.txt", lines[:3])]) == 2
+
+    # Mistakes are found before anything is translated.
+    (run.evaluation).unlink()
+    assert command.main(["--run", str(run.root), "--against", str(other.root), write(tmp_path / "few.txt", lines[:3])]) == 2
     assert "has 3 lines, but there are 20 sentences" in capsys.readouterr().err
+    assert command.main(["--run", str(run.root), "--against", f"shouting={other.root}"]) == 2
+    assert "a second system is called 'shouting'" in capsys.readouterr().err
+    assert not run.evaluation.exists()
 
     # What is set counts for the run, and so do the metrics; one page is for one split.
     against = ["--run", str(run.root), "--against", str(other.root), "--set"]

@@ -18,6 +18,7 @@ from pipeline import translate as command
 from pipeline.configuration import parse_config
 from pipeline.configuration.schema_data import Cleaning
 from pipeline.decoding import incoming
+from pipeline.decoding.glossary import Glossary
 from pipeline.decoding.text_stream import TextTranslator, clean_line
 from pipeline.runtime.slots import Slots
 from pipeline.support.run_directory import RunDirectory
@@ -35,6 +36,7 @@ class Upper:
     tokens: int = 2
     source_tokens: int = 4
     coverage: float | None = 0.5
+    left_out: tuple[int, ...] = ()
 
 
 class Shouting:
@@ -267,6 +269,26 @@ def test_talking(run: RunDirectory, monkeypatch: pytest.MonkeyPatch, capsys: pyt
     monkeypatch.setattr(sys, "stdin", Terminal("a b c d. e f g.\n"))
     assert command.main(["--run", str(run.root)]) == 0
     assert "7 pieces, more than the limit of 6; translated in 2 segments." in capsys.readouterr().err
+    monkeypatch.setattr(sys, "stdin", None)
+    assert command.main(["--run", str(run.root)]) == 2
+    assert "standard input is closed" in capsys.readouterr().err
+
+
+def test_talking_of_terms_without_room(run: RunDirectory, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    class Terminal(io.TextIOWrapper):
+        def isatty(self) -> bool:
+            return True
+
+    class Brief:
+        def alternatives(self, lines: list[str], begun: None, terms: list[list[str]]) -> list[list[Upper]]:
+            return [[Upper(line.upper(), left_out=tuple(range(len(some))))] for line, some in zip(lines, terms, strict=True)]
+
+    glossary = Glossary({"dog": "Hund"})
+    monkeypatch.setattr(command, "load", lambda run, config: TextTranslator(Brief(), words, 6, glossary=glossary))
+    monkeypatch.setattr(sys, "stdin", Terminal(io.BytesIO(b"a dog \xe9\n"), encoding="utf-8", errors="strict"))
+    assert command.main(["--run", str(run.root)]) == 0
+    shown = capsys.readouterr()
+    assert shown.out == "A DOG \ufffd\n" and "no room for the glossary's 'Hund'" in shown.err
 
 
 PROGRAM = textwrap.dedent(
@@ -384,9 +406,10 @@ def test_what_is_doubtful_is_marked(run: RunDirectory, tmp_path: Path, monkeypat
     # Segments count by their tokens: exp(-(4 + 6) / 4) is 0.082.
     assert translate(run, tmp_path, text, "--min-confidence", "0.08")[1][3] == "A B. LONGER"
     assert translate(run, tmp_path, text, "--details")[1][3].split("\t")[2] == "0.082"
-    with pytest.raises(SystemExit):
-        translate(run, tmp_path, text, "--min-confidence", "7")
-    assert "expected a number from 0 to 1, not 7" in capsys.readouterr().err
+    for wrong in ("7", "50%", "nan"):
+        with pytest.raises(SystemExit):
+            translate(run, tmp_path, text, "--min-confidence", wrong)
+        assert f"expected a number from 0 to 1, not {wrong}" in capsys.readouterr().err
 
 
 def test_a_translation_that_is_begun_is_gone_on_with(run: RunDirectory, tmp_path: Path, thoughtful: Thoughtful) -> None:

@@ -46,14 +46,15 @@ class Document:
 
         A key that is in neither place, such as a missing one, is looked for in the section around it.
         """
-        for length in range(len(path), 0, -1):
-            section = path[:length]
+        sections = [path[:length] for length in range(len(path), 0, -1)]
+        for section in sections:  # whatever stands in the file, this took its place
             if section in self.overrides:
                 return AFTER_ALL_LINES, f"--set {self.overrides[section]}: "
+        for section in sections:
             if section in self.lines:
                 return self.lines[section], f"{self.where}:{self.lines[section]}: "
             for key, text in self.overrides.items():
-                if key[:length] == section:
+                if key[: len(section)] == section:
                     return AFTER_ALL_LINES, f"--set {text}: "
         return 0, f"{self.where}: "
 

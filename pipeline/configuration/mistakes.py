@@ -30,7 +30,7 @@ EXPECTED = {
     "greater_than_equal": "a number of at least {ge:.15g}",
     "less_than": "a number below {lt:.15g}",
     "less_than_equal": "a number of at most {le:.15g}",
-    "too_short": "a list of at least {min_length}",
+    "too_short": "at least {min_length} of them",
     "string_pattern_mismatch": "text of the form {pattern}",
 }
 
@@ -158,7 +158,7 @@ def _plain(names: list[str]) -> str:
 def _show(value: Any) -> str:
     """A value as the file may have it; text in quotes, so that '512' is told from 512."""
     if isinstance(value, dict):
-        return "a section of keys"
+        return "a section of keys" if value else "an empty section"
     if value is None:
         return "nothing"
     try:

@@ -165,6 +165,11 @@ class Decoding(Section):
         """Hypotheses of a search: as many as translations are wanted, at least; by lot, no more: each is a translation."""
         return self.best if self.sampling is not None else max(self.beam_size, self.best)
 
+    @property
+    def method(self) -> str:
+        """How translations are found, in two words."""
+        return "by lot" if self.sampling is not None else f"beam {self.beams}"
+
 
 class Evaluation(Section):
     """What is scored."""

@@ -79,6 +79,7 @@ class HubSource(Source):
     revision: str | None = Field(None, description="A commit or tag of the data set, for reproducible runs.")
     splits: dict[str, Literal["train", "validation", "test"] | None] = Field(
         {"train": "train", "validation": "validation", "test": "test"},
+        min_length=1,
         description="The data set's split -> ours; null leaves its pairs to be split by hash, as are those of a data set with nothing but "
         "train where this key is left out.",
     )

@@ -132,8 +132,8 @@ class BeamSearch:
     def found(self, beam: Beam) -> Found:
         """What has been found."""
         finished = beam.finished
-        attention, aligned = finished.written[1:] if self.with_attention else (None, None)
-        return Found(finished.written[0], finished.scores, finished.log_probs, attention, aligned)
+        attention = finished.written[1] if self.with_attention else None
+        return Found(finished.written[0], finished.scores, finished.log_probs, attention)
 
     def grow(self, beam: Beam) -> Beam:
         """One token more."""
@@ -175,23 +175,14 @@ class BeamSearch:
     def _write(self, beam: Beam, tokens: Tensor, weights: Tensor | None, rows: Tensor) -> tuple[Tensor, ...]:
         """What the children have written: of the parents at `rows`, and the step's tokens [B, K] and attention [B * K, S]."""
         here = ops.arange(self.search.max_tokens, dtype="int32") == beam.index
-
-        def at_index(new: Tensor, old: Tensor) -> Tensor:
-            return ops.where(here, ops.reshape(ops.cast(new, "int32"), (-1, 1)), ops.take(old, rows, axis=0))
-
-        written = [at_index(tokens, beam.written[0])]
-        if weights is not None:
-            weights = ops.take(weights, rows, axis=0)
-            written.append(ops.take(beam.written[1], rows, axis=0) + weights)
-        if self.with_attention:
-            written.append(at_index(ops.top_k(weights, 1)[1], beam.written[2]))
-        return tuple(written)
+        before = [ops.take(part, rows, axis=0) for part in beam.written]
+        ids = ops.where(here, ops.reshape(ops.cast(tokens, "int32"), (-1, 1)), before[0])
+        return (ids,) if weights is None else (ids, before[1] + ops.take(weights, rows, axis=0))
 
     def _nothing(self, *lead: Any) -> tuple[Tensor, ...]:
         """Written before the first token."""
         tokens = ops.zeros((*lead, self.search.max_tokens), dtype="int32")
-        attention = [ops.zeros((*lead, ops.shape(self.mask)[1]))] if self.with_coverage else []
-        return (tokens, *attention, *([tokens] if self.with_attention else []))
+        return (tokens, ops.zeros((*lead, ops.shape(self.mask)[1]))) if self.with_coverage else (tokens,)
 
 
 def beam_search(

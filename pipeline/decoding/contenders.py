@@ -18,31 +18,20 @@ from pipeline.support.stages import changes, perform
 _REMEDY = "Convert the file: iconv -t UTF-8."
 
 
-def translations_of(systems: Sequence[str], split: str, test: TestSet) -> dict[str, list[str]]:
-    """The translations of a test set by runs and from files; a run that has not translated it yet does so now.
-
-    Args:
-        systems: paths of runs, or of text files with a translation a line; NAME=PATH gives one another name than its path's last part.
-        split: of the runs, where the test set comes from; empty where there are files alone.
-        test: the test set.
-
-    Returns:
-        name -> translations.
+def named(systems: Sequence[str]) -> dict[str, Path]:
+    """Other systems by name: paths of runs or of text files; NAME=PATH gives one another name than its path's last part.
 
     Raises:
-        UserError: two have one name, a file has another number of lines, or a run has other sentences in that split, or there is a run
-            where files alone are expected.
+        UserError: two have one name.
     """
-    found: dict[str, list[str]] = {}
+    found: dict[str, Path] = {}
     for system in systems:
-        before, equals, after = system.partition("=")
-        path = Path(after if equals else system)
-        name = before if equals else path.name
+        name, equals, path = system.partition("=")
+        if not equals or "/" in name or Path(system).exists():  # a path may have such a sign, too
+            name, path = Path(system).name, system
         if name in found:
             raise UserError(f"two systems are called '{name}'. Name one of them otherwise: another-name={path}")
-        if path.is_dir() and not split:
-            raise UserError(f"{path}: is a folder; expected a file with a translation a line. Runs are compared with --run A --against B.")
-        found[name] = of_run(RunDirectory.existing(path), split, test) if path.is_dir() else of_file(path, test)
+        found[name] = Path(path)
     return found
 
 
@@ -75,7 +64,13 @@ def of_run(run: RunDirectory, split: str, test: TestSet, config: Config | None =
 
 
 def of_file(path: Path, test: TestSet) -> list[str]:
-    """A translation a line."""
+    """The translations in a text file, one a line.
+
+    Raises:
+        UserError: it cannot be read, or has another number of lines.
+    """
+    if path.is_dir():
+        raise UserError(f"{path}: is a folder; expected a file with a translation a line. Runs are compared with --run A --against B.")
     lines = list(read_lines(path, remedy=_REMEDY))
     if len(lines) != len(test.references):
         raise UserError(f"{path} has {len(lines):,} lines, but there are {len(test.references):,} sentences: they must match line by line.")

@@ -91,7 +91,8 @@ def load_others(others: Sequence[RunDirectory], config: Config, tokenizer: Token
         precision: of the matrix products of all, see `load_model`.
 
     Raises:
-        UserError: a run has another tokenizer or translates between other languages; or see `load_model`.
+        UserError: a run has another tokenizer, translates between other languages, or lacks the attention that the search looks at; or see
+            `load_model`.
     """
     models = []
     for other in others:
@@ -105,6 +106,10 @@ def load_others(others: Sequence[RunDirectory], config: Config, tokenizer: Token
         if own_languages != languages:
             raise UserError(
                 f"{other.root}: cannot join the ensemble: it translates {'-'.join(own_languages)}, the first run {'-'.join(languages)}."
+            )
+        if config.decoding.coverage_penalty and own_config.model.attention.kind == "none":
+            raise UserError(
+                f"{other.root}: has no attention, which decoding.coverage_penalty looks at. Without it: --set decoding.coverage_penalty=0"
             )
         models.append(load_model(other, own_config, own_tokenizer, precision))
     return models

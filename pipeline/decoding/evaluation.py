@@ -33,7 +33,7 @@ from pathlib import Path
 from pipeline.configuration import Config
 from pipeline.data.corpus import load_split
 from pipeline.data.progress import Progress
-from pipeline.decoding.text_stream import Line, TextTranslator
+from pipeline.decoding.text_stream import Line, TextTranslator, clean_line
 from pipeline.runtime.errors import UserError
 from pipeline.runtime.slots import Slots
 from pipeline.scoring.breakdowns import count_words, rank_correlation
@@ -194,7 +194,8 @@ def evaluate(
     hypotheses, confidences = [line.text for line in lines], [line.confidence for line in lines]
     judged = judge(test, {"": hypotheses}, word_counts, tokenized, {"": confidences}, comet)[""]
     correlation = rank_correlation(confidences, sentence_scores(hypotheses, test.references))
-    intact = placeholders_intact(translator.slots, test.sources, hypotheses)
+    cleaned = [clean_line(source, translator.cleaning) for source in test.sources]  # placeholders are copied as they are then
+    intact = placeholders_intact(translator.slots, cleaned, hypotheses)
     return Evaluated(test, judged, correlation, intact, segmented, cut, seconds)
 
 

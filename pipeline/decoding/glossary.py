@@ -58,9 +58,7 @@ class Glossary:
             sentence: of the source language.
             placeholders: start and end of each; what stands in one is no term.
         """
-        # Of thousands of terms few can stand there; only these are worth a search.
-        folded = _folded(sentence)
-        near = [(term, pattern) for term, begun, pattern in self._order if begun in folded]
+        near = self._near(sentence)
         if not near:
             return []
         # Each is a group, which tells the term: that of "İ" cannot be looked up by "i".
@@ -70,6 +68,15 @@ class Glossary:
             if not any(match.start() < end and match.end() > start for start, end in placeholders)
         ]
         return list(dict.fromkeys(self.terms[term] for term in found))
+
+    def patterns_in(self, text: str) -> list[re.Pattern[str]]:
+        """Patterns of the terms that may stand in a text: where it is cut, they stay whole."""
+        return [re.compile(pattern) for _, pattern in self._near(text)]
+
+    def _near(self, text: str) -> list[tuple[str, str]]:
+        """Of thousands of terms, the few that can stand in a text, with their patterns."""
+        folded = _folded(text)
+        return [(term, pattern) for term, begun, pattern in self._order if begun in folded]
 
     def check(
         self,

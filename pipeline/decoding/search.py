@@ -40,7 +40,7 @@ class Search:
         coverage_penalty: beta; 0 = none.
         best: N, translations of each sentence, the best ones there are; at most K.
         min_length_ratio: y has at least this many times the tokens of x, EOS counted on both sides.
-        max_length_ratio: y has at most this many times the tokens of x and `EXTRA_TOKENS`; None = L alone.
+        max_length_ratio: y has at most this many times the tokens of x and `EXTRA_TOKENS`, or of its slots if more; None = L alone.
         no_repeat_ngram: no sequence of that many tokens stands twice in y; 0 = none.
         slots: the ids behind eos, that many, stand in y exactly as often as in x, once or not at all; 0 = no such rule.
         bos, eos: ids of the tokens that begin and end a sentence.
@@ -104,11 +104,9 @@ class Found(NamedTuple):
         scores: [B, N] see `Search`; natural log. `NEVER` where there is none.
         log_probs: [B, N] log p(y | x) by the model; natural log.
         attention: [B, N, S] what each source token has had of all target tokens, if it was asked for, else None.
-        aligned: [B, N, L] int32 the source token that each target token looked at most, if it was asked for, else None.
     """
 
     ids: Tensor
     scores: Tensor
     log_probs: Tensor
     attention: Tensor | None = None
-    aligned: Tensor | None = None

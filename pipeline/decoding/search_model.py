@@ -84,7 +84,8 @@ def search_with(
         demands.append((len(rules), KeptSlots(source_ids, search.slots, most, search.eos)))
         rules.append(demands[-1][1])
     if phrase_ids is not None:
-        demands.append((len(rules), Phrases(phrase_ids, most, search.eos, words)))
+        # Early enough that what the source has in its slots still finds room.
+        demands.append((len(rules), Phrases(phrase_ids, most - _slots(source_ids, search), search.eos, words)))
         rules.append(demands[-1][1])
     if demands and (choose is likeliest or phrase_ids is not None):
         choose = Banks(demands)
@@ -94,17 +95,21 @@ def search_with(
 def _most(source_ids: Tensor, search: Search, lengths: Tensor, prefix_ids: Tensor | None, phrase_ids: Tensor | None) -> Tensor:
     """[B] the limit of each translation: the settings', or more where what it must contain leaves the model no room for its own words."""
     most = search.most(lengths)
-    if prefix_ids is None and phrase_ids is None:
+    if prefix_ids is None and phrase_ids is None and ((search.max_length_ratio or 1.0) >= 1.0 or not search.slots):
         return most
     demanded = ops.zeros_like(most)
     if prefix_ids is not None:
         demanded = demanded + ops.sum(ops.cast(prefix_ids > 0, "int32"), axis=-1)
     if phrase_ids is not None:
         demanded = demanded + ops.sum(ops.cast(phrase_ids > 0, "int32"), axis=(1, 2))
-    if search.slots:
-        slots = ops.logical_and(source_ids > search.eos, source_ids <= search.eos + search.slots)
-        demanded = demanded + ops.sum(ops.cast(slots, "int32"), axis=-1)
+    demanded = demanded + _slots(source_ids, search)
     return ops.minimum(ops.maximum(most, demanded + EXTRA_TOKENS), search.max_tokens)
+
+
+def _slots(source_ids: Tensor, search: Search) -> Tensor:
+    """[B] how many slots each source has, as far as the search keeps them."""
+    slots = ops.logical_and(source_ids > search.eos, source_ids <= search.eos + search.slots)
+    return ops.sum(ops.cast(slots, "int32"), axis=-1)
 
 
 def attention_weights(model: Seq2Seq, source_ids: Tensor, target_inputs: Tensor) -> Tensor:

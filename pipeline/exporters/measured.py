@@ -65,7 +65,7 @@ def measure_phone(folder: Path, precision: str, texts: Sequence[str]) -> dict[st
     with tempfile.TemporaryDirectory(prefix="pocketnmt-") as temporary:
         asked, answered = Path(temporary) / "asked.json", Path(temporary) / "answered.json"
         asked.write_text(json.dumps(list(texts)), encoding="utf-8")
-        command = [sys.executable, "-I", "-c", _PROGRAM, str(folder.resolve()), precision, str(asked), str(answered)]
+        command = [sys.executable, "-I", "-B", "-c", _PROGRAM, str(folder.resolve()), precision, str(asked), str(answered)]
         done = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)
         if done.returncode:
             raise UserError(f"{precision}.tflite: the runtime alone cannot run it (exit status {done.returncode}):\n{done.stderr[-2000:]}")

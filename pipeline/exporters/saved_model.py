@@ -110,6 +110,7 @@ class ServedTranslator(tf.Module):
         """The signature `attention`; not every model has it."""
         source_ids, kept, blank = self._read(texts)
         ids, scores = (part[:, 0] for part in self.search_ids(source_ids))
+        ids = tf.where(blank[:, None], PAD, ids)
         longest = tf.reduce_max(tf.concat([[1], tf.reduce_sum(tf.cast(tf.not_equal(ids, PAD), tf.int32), axis=1)], axis=0))
         ids = ids[:, :longest]
         inputs = tf.concat([tf.fill([tf.shape(ids)[0], 1], BOS), ids[:, :-1]], axis=1)
@@ -175,7 +176,7 @@ def clean_texts(texts: Tensor, cleaning: Cleaning) -> Tensor:
     if cleaning.control_characters:
         texts = tf.strings.regex_replace(texts, _INVISIBLE, "")
         texts = tf.strings.regex_replace(texts, _SPACES, " ")
-    return tf.strings.strip(tf.strings.regex_replace(texts, " +", " "))
+    return tf.strings.regex_replace(tf.strings.regex_replace(texts, f"^{_SPACES}|{_SPACES}$", ""), " +", " ")
 
 
 def save_saved_model(

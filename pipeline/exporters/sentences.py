@@ -8,6 +8,7 @@ from pipeline.data.subwords import Tokenizer
 from pipeline.decoding.text_stream import clean_line
 from pipeline.exporters.parity import Sentences
 from pipeline.runtime.errors import UserError
+from pipeline.runtime.segmentation import RUN_OF_SPACES
 from pipeline.scoring.systems import sample_indices
 from pipeline.support.run_directory import RunDirectory
 
@@ -27,7 +28,7 @@ def choose_sentences(run: RunDirectory, config: Config, tokenizer: Tokenizer) ->
     for split in ("test", "validation", "train"):
         table = load_split(run, split)
         rows = table.select(sample_indices(len(table), wanted * _LOOKED_AT))[:] if len(table) else {"source": [], "target": []}
-        texts = [" ".join(clean_line(text, config.data.cleaning).split("\n")) for text in rows["source"]]
+        texts = [RUN_OF_SPACES.sub(" ", clean_line(text, config.data.cleaning)) for text in rows["source"]]
         encoded, _ = tokenizer.encode_source(texts)
         fitting = [row for row, ids in enumerate(encoded) if 0 < len(ids) <= config.model.max_tokens and tokenizer.slots.fits(texts[row])]
         if fitting:

@@ -65,7 +65,7 @@ def traced_with_text(model: Seq2Seq, search: Search, tokenizer: Tokenizer) -> It
                 "translations": target.detokenize(pieces),
                 "scores": tf.where(blank, 0.0, found.scores[:, 0]),
                 "complete": tf.logical_or(blank, tf.reduce_any(tf.equal(ids, EOS), axis=1)),
-                "ids": ids,
+                "ids": tf.where(blank, tf.zeros_like(ids), ids),
             }
 
     module = Phone()

@@ -58,7 +58,7 @@ def beam_tree(reader: Reader, text: str, beam_size: int | None = None) -> Node:
     Raises:
         UserError: the text is empty.
     """
-    [ids], [kept] = reader.tokenizer.encode_source([text])
+    [ids], [kept] = reader.tokenizer.encode_source([reader.cleaned(text)])
     if not ids:
         raise UserError("there is no text to look at: give a sentence.")
     search = reader.translator.search

@@ -99,7 +99,7 @@ def decay_curves(curves: Mapping[str, NDArray[np.float64]]) -> Figure:
         axes.plot(range(len(values)), values, color=colour, label=plain(name), marker="o", markersize=3)
     axes.set_yscale("log")
     axes.set_xlabel("T - t: pieces back from the last one")
-    axes.set_ylabel("gradient at the state before step t, as a share of that at T")
+    axes.set_ylabel("gradient at the state before step t,\nas a share of that at T")
     axes.legend(frameon=False, labelcolor=INK, fontsize=8)
     axes.grid(color=INK, alpha=0.2, linewidth=0.5)
     return figure

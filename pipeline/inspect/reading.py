@@ -14,8 +14,10 @@ from pipeline.configuration import Config
 from pipeline.data.batches import pad
 from pipeline.data.subwords import BOS, Subwords, Tokenizer
 from pipeline.decoding.search_model import attention_weights
+from pipeline.decoding.text_stream import clean_line
 from pipeline.decoding.translator import Translator
 from pipeline.runtime.errors import UserError
+from pipeline.runtime.segmentation import RUN_OF_SPACES
 from pipeline.support.run_directory import RunDirectory
 
 if TYPE_CHECKING:
@@ -30,7 +32,7 @@ class Reading:
     """A sentence, a translation of it, and what the model makes of both; EOS is the last piece of each side.
 
     Attributes:
-        text, translation: as people write them.
+        text, translation: as people write them, but cleaned.
         source_ids: [1, S]; target_ids: [1, T].
         source, target: their S and T pieces, '▁' where a word begins.
         probabilities: [T] of each target piece, after the pieces before it.
@@ -76,6 +78,10 @@ class Reader:
         translator = Translator.load(run, config)
         return cls(translator.model, translator.tokenizer, translator, config)
 
+    def cleaned(self, text: str) -> str:
+        """A sentence as `translate` gives it to the model."""
+        return RUN_OF_SPACES.sub(" ", clean_line(text, self.config.data.cleaning))
+
     def readable(self, texts: Sequence[str]) -> list[str]:
         """Those that are not longer than the model's limit."""
         return [text for text in texts if self.tokenizer.count(text) <= self.config.model.max_tokens]
@@ -86,6 +92,7 @@ class Reader:
         Raises:
             UserError: the text is empty, or it or the given translation is longer than the model's limit.
         """
+        text = self.cleaned(text)
         [ids], [kept] = self.tokenizer.encode_source([text])
         if not ids:
             raise UserError("there is no text to look at: give a sentence.")
@@ -94,6 +101,7 @@ class Reader:
             [found] = self.translator.translate([text])
             target, translation = found.ids, found.text
         else:
+            translation = self.cleaned(translation)
             [target] = self.tokenizer.encode_target([translation], [kept])
             self._check_length("the translation", target)
         source_ids, target_ids = pad([ids]), pad([target])

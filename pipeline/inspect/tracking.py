@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -42,12 +42,12 @@ def position(pieces: Sequence[str]) -> list[float]:
 
 def in_brackets(pieces: Sequence[str]) -> list[float]:
     """1 between an opening bracket and the closing one."""
-    return _between(pieces, "([{", ")]}")
+    return _between(pieces, {"(": ")", "[": "]", "{": "}"})
 
 
 def in_quotation_marks(pieces: Sequence[str]) -> list[float]:
-    """1 between quotation marks, of whatever kind."""
-    return _between(pieces, "„“«‹", "”“»›", straight='"')
+    """1 between quotation marks, of whatever kind: “English”, „German“ or »German«, « French », ”Swedish”."""
+    return _between(pieces, {'"': '"', "“": "”", "„": "“”", "”": "”", "«": "»", "»": "«»", "‹": "›", "›": "‹"})
 
 
 def inside_a_word(pieces: Sequence[str]) -> list[float]:
@@ -70,18 +70,17 @@ FEATURES: dict[str, Callable[[Sequence[str]], list[float]]] = {
 """What units are looked for, by name: pieces of a sentence -> a number for each."""
 
 
-def _between(pieces: Sequence[str], opening: str, closing: str, straight: str = "") -> list[float]:
-    inside = False
+def _between(pieces: Sequence[str], pairs: Mapping[str, str]) -> list[float]:
+    """`pairs`: what opens -> what then closes."""
+    closing = ""
     values: list[float] = []
     for piece in pieces:
         for character in piece:
-            if character in straight:
-                inside = not inside
-            elif inside and character in closing:
-                inside = False
-            elif character in opening:
-                inside = True
-        values.append(float(inside))
+            if not closing:
+                closing = pairs.get(character, "")
+            elif character in closing:
+                closing = ""
+        values.append(float(bool(closing)))
     return values
 
 

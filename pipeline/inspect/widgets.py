@@ -28,7 +28,7 @@ def n_best(reader: Reader, text: str, beam_size: int = 4, length_penalty: float 
         beam_size, length_penalty: of the search.
         best: how many, at most as many as the beam has.
     """
-    if not text.strip():
+    if not (text := reader.cleaned(text)):
         return []
     [found] = translator_with(reader, beam_size, length_penalty, best).alternatives([text])
     return found
@@ -93,12 +93,12 @@ class TranslationPanel:
             self.picture.value = str(escape(error))
 
     def _translations(self) -> list[Translation]:
-        if not self.text.value.strip():
+        if not (text := self._reader.cleaned(self.text.value)):
             return []
         wanted = self.beam.value, self.penalty.value
         if wanted not in self._translators:
             self._translators[wanted] = translator_with(self._reader, *wanted, best=self.beam.value)
-        [found] = self._translators[wanted].alternatives([self.text.value])
+        [found] = self._translators[wanted].alternatives([text])
         return found
 
     def _repr_mimebundle_(self, **options: Any) -> Any:

@@ -51,15 +51,20 @@ def length_chart(source: NDArray[np.int64], target: NDArray[np.int64], limit: in
     figure: Figure
     figure, [axes] = new_figure(7.0, 2.4)
     longest = int(max(source.max(initial=1), target.max(initial=1), limit + 1))
-    bins = np.linspace(0, longest, min(longest, 80) + 1)
     for colour, (name, lengths) in zip(COLOURS, {"source": source, "target": target}.items(), strict=False):
-        axes.hist(lengths, bins=list(bins), histtype="step", color=colour, label=name, linewidth=1.4)
+        axes.hist(lengths, bins=list(bins_of(longest)), histtype="step", color=colour, label=name, linewidth=1.4)
     axes.axvline(limit, color=INK, linewidth=0.8, linestyle=":")
     axes.set_yscale("log")
     axes.set_xlabel("pieces of a sentence (dotted: model.max_tokens)")
     axes.set_ylabel("sentences", fontsize=8)
     _legend(axes)
     return svg_of(figure)
+
+
+def bins_of(longest: int) -> NDArray[np.float64]:
+    """Bounds of at most 81 bars for lengths from 0 to `longest`: in whole pieces, or some would hold more lengths than others."""
+    width = 1 + longest // 81
+    return np.arange(0, longest + 1 + width, width, dtype=np.float64) - 0.5
 
 
 def _legend(axes: Axes) -> None:

@@ -9,6 +9,7 @@ from markupsafe import Markup
 
 from pipeline import __version__
 from pipeline.configuration import Config, dump_config
+from pipeline.configuration.schema import Decoding
 from pipeline.data.batches import encode_split
 from pipeline.data.corpus import load_split
 from pipeline.data.report import SCHEMA_VERSION as CORPUS_VERSION
@@ -65,6 +66,7 @@ def run_page(run: RunDirectory, config: Config) -> str:
         clipped=clipped_share(run),
         metrics=_METRICS,
         scores=scores,
+        methods={split: Decoding.model_construct(**result["decoding"]).method for split, result in scores.items()},
         searched={split: _differing(result["decoding"], config) for split, result in scores.items()},
         outdated=[split for split in evaluated if split not in scores],
         translations=_translations(run, scores),
@@ -83,19 +85,22 @@ def _read(path: Path, schema_version: int) -> dict[str, Any]:
 def _differing(decoding: dict[str, Any], config: Config) -> dict[str, Any]:
     """What was searched with, where that is not the run's own setting: key -> value."""
     own = config.decoding.model_dump(mode="json")
-    return {key: value for key, value in decoding.items() if own.get(key) != value and key != "batch_sentences"}
+    return {key: value for key, value in decoding.items() if own.get(key) != value and key not in ("batch_sentences", "beam_size")}
 
 
 def _changed(config: Config) -> dict[str, Any]:
     """What differs from the defaults: key -> value."""
 
-    def flat(section: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    def flat(section: dict[str, Any], whole: dict[str, Any], prefix: str = "") -> dict[str, Any]:
         found: dict[str, Any] = {}
         for key, value in section.items():
-            found |= flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
+            if isinstance(value, dict):  # a section that is there at all, though with its own defaults, is shown whole
+                found |= flat(value or whole[key], whole[key], f"{prefix}{key}.")
+            else:
+                found[f"{prefix}{key}"] = value
         return found
 
-    return flat(config.model_dump(mode="json", exclude_defaults=True))
+    return flat(config.model_dump(mode="json", exclude_defaults=True), config.model_dump(mode="json"))
 
 
 def _lengths(run: RunDirectory, config: Config) -> Markup | None:

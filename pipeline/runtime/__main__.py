@@ -21,10 +21,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--precision", choices=SMALLEST_FIRST, help="which file (default: the smallest there is)")
     parser.add_argument("--threads", type=int, default=1, metavar="N", help="of the interpreter (default: 1)")
     options = parser.parse_args(arguments)
+    if options.threads < 1:
+        parser.error(f"--threads: expected a number from 1 on, not {options.threads}")
     for stream in (sys.stdin, sys.stdout):  # whatever the locale says
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(encoding="utf-8", errors="replace")
     try:
+        if sys.stdin is None:
+            raise UserError("standard input is closed. Expected text there, one sentence a line.")
         translator = PhoneTranslator(options.folder, options.precision, options.threads)
         for line in sys.stdin:
             print(translator.translate(line), flush=True)

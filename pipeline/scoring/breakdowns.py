@@ -27,7 +27,7 @@ SOURCE_WORDS = (10, 15, 20, 30)
 OCCURRENCES = (0, 5, 20, 100)
 """How often a source's rarest word was seen in training, where a bucket of `bleu_by_rarity` ends."""
 
-WITHOUT_SPACES = {"zh", "ja", "th", "lo", "km", "my"}
+WITHOUT_SPACES = {"zh", "yue", "wuu", "ja", "th", "lo", "km", "my"}
 """Languages that put none between words: in them `words` finds whole clauses."""
 
 

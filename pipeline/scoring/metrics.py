@@ -179,7 +179,7 @@ def bleu_tokenizer(language: str) -> str:
     into characters; the signature says which.
     """
     match base_language(language):
-        case "zh":
+        case "zh" | "yue" | "wuu":
             return "zh"
         case "ja":
             return "ja-mecab" if importlib.util.find_spec("MeCab") and importlib.util.find_spec("ipadic") else "char"

@@ -80,6 +80,8 @@ def misfit(options: argparse.Namespace) -> str | None:
         return "--engine goes with --run alone; write its translations to a file, and compare that: --against NAME=FILE"
     if text and options.hypotheses and options.run is not None:
         return "--run, --source and --hypotheses exclude each other: finished translations need no run; --language names theirs"
+    if options.engine is not None and options.hypotheses:
+        return "--engine and --hypotheses exclude each other: finished translations need no engine"
     if options.page is not None and not (options.against or options.hypotheses):
         return "--page goes with --against or --hypotheses; of a run alone there is one beside its hypotheses"
     return None
