@@ -78,7 +78,8 @@ def run_stage(config: Config, run: RunDirectory) -> None:
         write_text(path.with_suffix(".html"), page)
         written[split] = describe(result) | made_with | {"hypotheses": path.relative_to(run.root).as_posix()}
     for split in outdated:
-        for pattern in (f"{split}-against-*.html", *(() if split in written else (f"{split}.tsv", f"{split}.html"))):
+        own = [] if split in written else [f"{split}.tsv", f"{split}.html"]
+        for pattern in (f"{split}-against-*.html", *own):
             for path in run.hypotheses.glob(pattern):
                 remove(path)
     languages = {"source_language": config.data.source_language, "target_language": config.data.target_language}
@@ -228,10 +229,10 @@ def _compare_runs(config: Config, run: RunDirectory, options: argparse.Namespace
     for split in splits:
         test = test_set_of(run, split, config)
         # Files first: a mistake in one is found before anything is translated.
-        theirs = {name: of_file(path, test) for name, path in others.items() if not path.is_dir()}
+        files = {name: of_file(path, test) for name, path in others.items() if not path.is_dir()}
         systems = {config.name: of_run(run, split, test, config)}
-        theirs |= {name: of_run(RunDirectory.existing(path), split, test) for name, path in others.items() if path.is_dir()}
-        systems |= {name: theirs[name] for name in others}
+        for name, path in others.items():
+            systems[name] = files[name] if name in files else of_run(RunDirectory.existing(path), split, test)
         page = options.page or run.hypotheses / f"{split}-against-{'-'.join(others)}.html"
         compare(test, systems, f"{config.name}: {split}", page, run, metrics.tokenized_bleu, metrics.comet)
 

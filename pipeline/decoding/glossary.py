@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 from pipeline.data.sources.lines import read_lines
@@ -69,9 +69,10 @@ class Glossary:
         ]
         return list(dict.fromkeys(self.terms[term] for term in found))
 
-    def patterns_in(self, text: str) -> list[re.Pattern[str]]:
+    def patterns_in(self, text: str) -> Iterator[re.Pattern[str]]:
         """Patterns of the terms that may stand in a text: where it is cut, they stay whole."""
-        return [re.compile(pattern) for _, pattern in self._near(text)]
+        for _, pattern in self._near(text):
+            yield re.compile(pattern)
 
     def _near(self, text: str) -> list[tuple[str, str]]:
         """Of thousands of terms, the few that can stand in a text, with their patterns."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import re
 from collections.abc import Callable, Sequence
@@ -227,8 +228,8 @@ class TextTranslator:
 
     def _segments(self, index: int, line: str, on_long_line: Callable[[int, int, int], None] | None) -> list[str]:
         text = clean_line(line, self.cleaning)
-        terms = [] if self.glossary is None else self.glossary.patterns_in(text)
-        segments = split_line(text, self.limit, self.count_tokens, [*self.slots.compiled, *terms]) if text else []
+        terms = () if self.glossary is None else self.glossary.patterns_in(text)
+        segments = split_line(text, self.limit, self.count_tokens, itertools.chain(self.slots.compiled, terms))
         if len(segments) > 1 and on_long_line is not None:
             on_long_line(index, self.count_tokens(text), len(segments))
         return segments

@@ -25,7 +25,7 @@ RUN_OF_SPACES = re.compile(r"[ \n]+")
 """In a segment, of which the model is given one space instead."""
 
 
-def split_line(line: str, limit: int, count_tokens: CountTokens, placeholders: Sequence[re.Pattern[str]] = ()) -> list[str]:
+def split_line(line: str, limit: int, count_tokens: CountTokens, placeholders: Iterable[re.Pattern[str]] = ()) -> list[str]:
     """Cuts `line` into segments of at most `limit` tokens; joined, they give `line` back.
 
     Cuts fall at the ends of sentences, as many to a segment as fit. A sentence that is too long by itself is cut at the ends of
@@ -36,13 +36,15 @@ def split_line(line: str, limit: int, count_tokens: CountTokens, placeholders: S
         line: the text.
         limit: most tokens of a segment, at least 1. Only a single character may have more.
         count_tokens: length of a text in tokens.
-        placeholders: what must not be cut.
+        placeholders: what must not be cut; looked at for a line that is too long, and no other.
 
     Returns:
         The segments in order, none of them empty; a blank or short line is one segment, an empty one none.
     """
     if not line:
         return []
+    if count_tokens(line) <= limit:
+        return [line]
     inside = {p for pattern in placeholders for match in pattern.finditer(line) for p in range(match.start() + 1, match.end())}
     levels = (_sentence_ends, _ends_of(_CLAUSE_END), _ends_of(_SPACE), _character_ends)
 
