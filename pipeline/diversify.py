@@ -48,9 +48,10 @@ def run_stage(config: Config, run: RunDirectory) -> None:
         prepare_helper(run, helpers_run, made_from, forward=helper == FORWARD)
         helpers_run.store_config(helpers_config)
         _train(helpers_config, helpers_run, helper)
-        tables[helper] = translations_of(helpers_config, helpers_run, f"{helper}: translating the training split")
+        label = f"{helper}: translating the training split"
+        tables[helper] = translations_of(helpers_config, helpers_run, label, config.training.diversify.nearest)
     held_out = itertools.chain.from_iterable(load_split(run, split)["source"] for split in ("validation", "test"))
-    rows = new_pairs(train, tables, held_out)
+    rows = new_pairs(train, tables, held_out, config.training.diversify.weight)
     with replacing(run.diversification / "train") as temporary:
         write_pairs(rows, temporary)
     say(f"{len(load_table(run.diversification / 'train')):,} pairs made of {len(train):,}")

@@ -16,7 +16,7 @@ from pipeline.runtime.errors import UserError
 from pipeline.support.run_directory import RunDirectory
 from pipeline.support.stage_table import stages_of
 from pipeline.support.stages import changes, load_records
-from pipeline.training.diversification import SYNTHETIC, new_pairs, training_table
+from pipeline.training.diversification import SYNTHETIC, nearest_to, new_pairs, training_table
 
 ASKED = ["training.diversify={minutes: null, epochs: 2, beam_size: 2}", "training.epochs=1", "training.validations=1"]
 pytestmark = pytest.mark.slow
@@ -95,11 +95,53 @@ def test_killed_between_the_helpers_it_goes_on(toy: Path, tmp_path: Path, monkey
     assert trained[3:] == ["toy-forward", "toy-backward"]
 
 
+def test_several_translations_are_those_nearest_to_the_corpus(toy: Path, tmp_path: Path) -> None:
+    """Of what the beam has, so that they are nearer than the likeliest ones, and each counts as its part of one."""
+    from pipeline import prepare, tokenize
+    from pipeline.scoring.metrics import corpus_bleu
+
+    assert prepare.main(arguments(toy)) == tokenize.main(arguments(toy)) == 0
+    folder = RunDirectory.of(load_config(toy, ASKED), tmp_path / "artifacts")
+    original = load_split(folder, "train")
+    references = dict(zip(original["source"], original["target"], strict=True))
+    assert len(references) == len(original)
+
+    def translated(*overrides: str) -> Dataset:
+        assert diversify.main(arguments(toy, *overrides)) == 0
+        return load_table(folder.diversification / "forward" / "translations")
+
+    def bleu(of: dict[str, str]) -> float:
+        return corpus_bleu(list(of.values()), [references[source] for source in of])
+
+    likeliest = translated("training.diversify.beam_size=4")
+    several = translated("training.diversify.beam_size=4", "training.diversify.nearest=2")
+    first: dict[str, str] = {}
+    for row in several:
+        first.setdefault(row["source"], row["target"])
+    assert bleu(first) > bleu(dict(zip(likeliest["source"], likeliest["target"], strict=True)))
+    assert len(original) < len(several) <= 2 * len(original)
+    assert set(several["weight"]) == {0.5}
+    made = load_table(folder.diversification / "train")
+    assert set(made["weight"]) == {0.5}
+
+
+def test_the_nearest_translation_comes_first_and_equal_ones_count_once() -> None:
+    beam = ["Ein Hund läuft.", "", "Ein Hund rennt.", "Ein Hund läuft.", "Zwei Hunde rennen."]
+    assert nearest_to("Ein Hund rennt.", beam, 2) == ["Ein Hund rennt.", "Ein Hund läuft."]
+    assert nearest_to("Ein Hund rennt.", [""], 2) == []
+
+
 def test_no_new_pair_has_a_source_that_is_held_out() -> None:
     train_split = Dataset.from_dict({"source": ["Turn off"], "target": ["Ausschalten"], "tag": [""], "weight": [1.0]})
     back = {"target": ["Switch off", "Power off"], "source": ["Ausschalten", "Ausschalten"], "weight": [1.0, 2.0]}
     made = new_pairs(train_split, {"backward": Dataset.from_dict(back)}, ["switch OFF!"])
     assert list(made) == [("Power off", "Ausschalten", SYNTHETIC["backward"], 2.0)]
+
+
+def test_made_pairs_weigh_as_much_as_is_asked_for() -> None:
+    train_split = Dataset.from_dict({"source": ["Turn off"], "target": ["Ausschalten"], "tag": [""], "weight": [3.0]})
+    back = {"target": ["Switch off"], "source": ["Ausschalten"], "weight": [3.0]}
+    assert [row[-1] for row in new_pairs(train_split, {"backward": Dataset.from_dict(back)}, [], 0.5)] == [1.5]
 
 
 def test_what_is_not_asked_for_is_told(toy: Path, capsys: pytest.CaptureFixture[str]) -> None:

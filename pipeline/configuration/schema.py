@@ -24,10 +24,26 @@ class Diversify(Section):
     epochs: PositiveInt = Field(10, description="Passes over the training split, of each of the two, where `minutes` is null.")
     dropout: Fraction | None = Field(None, description="Of the helpers, which train less long; null = as model.dropout.")
     beam_size: PositiveInt = Field(4, description="Of the search for their translations.")
+    nearest: Annotated[int, Field(ge=0)] = Field(
+        0,
+        description="That many translations of the beam are learnt from, those that are nearest to what the corpus has (Kim and Rush, "
+        "2016, 3.3), so that fewer are wrong, each in one of so many epochs; 0 = the likeliest one.",
+    )
+    weight: PositiveFloat = Field(
+        1.0, description="How often what they have made of a pair is seen, of each helper, for each time that the pair itself is."
+    )
     begin_with_helper: bool = Field(
         False,
         description="The last training begins with the weights of the helper that translates as this model will, not with random ones.",
     )
+
+    @model_validator(mode="after")
+    def _found(self) -> Diversify:
+        if self.nearest > self.beam_size:
+            raise ValueError(
+                f"a search of beam_size {self.beam_size} has no {self.nearest} translations: raise beam_size, or lower nearest"
+            )
+        return self
 
 
 class Training(Section):

@@ -8,7 +8,7 @@ the corpus. On small corpora that is worth more than any regularisation we have 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +20,7 @@ from pipeline.data.progress import Progress
 from pipeline.data.splits import split_key
 from pipeline.data.subwords import DETAILS, Tokenizer
 from pipeline.data.tables import SCHEMA, TableWriter, load_split, load_table
+from pipeline.scoring.metrics import sentence_scores
 from pipeline.support.console import say
 from pipeline.support.files import copy_folder, read_json, remove, replacing, write_json
 from pipeline.support.run_directory import RunDirectory
@@ -65,7 +66,10 @@ def config_of(config: Config, helper: str) -> Config:
             ),
             # Not the run's own search: another one for a finished run would make other pairs, and want another training.
             "decoding": Decoding(
-                beam_size=settings.beam_size, max_tokens=config.decoding.max_tokens, max_length_ratio=config.decoding.max_length_ratio
+                beam_size=settings.beam_size,
+                best=settings.beam_size if settings.nearest else 1,
+                max_tokens=config.decoding.max_tokens,
+                max_length_ratio=config.decoding.max_length_ratio,
             ),
         }
     )
@@ -102,16 +106,26 @@ def prepare_helper(run: RunDirectory, helper: RunDirectory, made_from: dict[str,
     write_json(described, made_from)
 
 
-def translations_of(config: Config, helper: RunDirectory, label: str) -> Dataset:
+def translations_of(config: Config, helper: RunDirectory, label: str, nearest: int = 0) -> Dataset:
     """The training split's sources with a helper's translations of them, as a table; made now if it is not there yet.
 
-    Matrix products are as precise as in training. A translation that did not end by itself is empty.
+    Matrix products are as precise as in training. A translation that did not end by itself is left out.
+
+    Args:
+        config: of the helper; with `nearest`, its search gives all of the beam.
+        helper: its folder.
+        label: of the work, on the screen.
+        nearest: as many of the beam, see `nearest_to`, each with that part of the source's weight; 0 = the likeliest one.
     """
     from pipeline.decoding.text_stream import TextTranslator
     from pipeline.training.precision import resolve_precision
 
     folder, described = helper.root / _TRANSLATIONS, helper.root / f"{_TRANSLATIONS}.json"
-    made_with = {"decoding": config.decoding.model_dump(mode="json"), "cleaning": config.data.cleaning.model_dump(mode="json")}
+    made_with = {
+        "decoding": config.decoding.model_dump(mode="json"),
+        "cleaning": config.data.cleaning.model_dump(mode="json"),
+        "nearest": nearest,
+    }
     if folder.is_dir() and described.is_file() and read_json(described) == made_with:
         return load_table(folder)
     remove(described)
@@ -120,17 +134,35 @@ def translations_of(config: Config, helper: RunDirectory, label: str) -> Dataset
     table = load_split(helper, "train")
     with replacing(folder) as temporary, TableWriter(temporary) as writer, Progress(label, "sentences") as progress:
         for rows in table.iter(batch_size=_AT_ONCE):
-            cut: set[int] = set()
-            texts = translator.translate(rows["source"], on_cut_line=cut.add)
-            texts = ["" if number in cut else text for number, text in enumerate(texts)]
-            writer.write(pa.record_batch([rows["source"], texts, rows["tag"], rows["weight"]], schema=SCHEMA))
-            progress.advance(len(texts))
+            pairs, cut = [], set[int]()
+            found = translator.alternatives(rows["source"], on_cut_line=cut.add)
+            columns = (rows[name] for name in ("source", "target", "tag", "weight"))
+            for number, (lines, source, target, tag, weight) in enumerate(zip(found, *columns, strict=True)):
+                texts = [] if number in cut else [line.text for line in lines]
+                if nearest:
+                    texts, weight = nearest_to(target, texts, nearest), weight / nearest
+                pairs += [(source, text, tag, weight) for text in texts]
+            if pairs:
+                writer.write(pa.record_batch([list(column) for column in zip(*pairs, strict=True)], schema=SCHEMA))
+            progress.advance(len(rows["source"]))
     write_json(described, made_with)
     return load_table(folder)
 
 
-def new_pairs(train: Dataset, translations: Mapping[str, Dataset], held_out: Iterable[str]) -> Iterator[tuple[str, str, str, float]]:
-    """The pairs that the helpers have made: source, target, tag, weight.
+def nearest_to(reference: str, translations: Sequence[str], number: int) -> list[str]:
+    """Those with the best chrF++ against a reference, the best first: what a helper says in its own way, and least of its mistakes.
+
+    Kim and Rush (2016, 3.3) take one, by BLEU; we take several, for they are other wordings; equal ones count once.
+    """
+    different = list(dict.fromkeys(text for text in translations if text))
+    scores = sentence_scores(different, [reference] * len(different))
+    return [different[place] for place in sorted(range(len(different)), key=lambda place: -scores[place])[:number]]
+
+
+def new_pairs(
+    train: Dataset, translations: Mapping[str, Dataset], held_out: Iterable[str], share: float = 1.0
+) -> Iterator[tuple[str, str, str, float]]:
+    """The pairs that the helpers have made: source, target, tag, weight, which is `share` of that of the translations.
 
     None that is there already, none with an empty side, and none whose source is, in all that `split_key` looks at, one of `held_out`,
     the sources of the validation and test splits: a helper may well come upon one when it translates back.
@@ -143,7 +175,7 @@ def new_pairs(train: Dataset, translations: Mapping[str, Dataset], held_out: Ite
                 pair = (source, target) if helper == FORWARD else (target, source)
                 if all(pair) and pair not in seen and split_key(pair[0]) not in kept_out:
                     seen.add(pair)
-                    yield *pair, SYNTHETIC[helper], weight
+                    yield *pair, SYNTHETIC[helper], share * weight
 
 
 def write_pairs(rows: Iterator[tuple[str, str, str, float]], folder: Path) -> None:
