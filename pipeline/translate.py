@@ -8,7 +8,7 @@ import io
 import itertools
 import os
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -134,16 +134,7 @@ def translate_lines(
     first = 1  # number of the batch's first line
     doubtful = 0
 
-    def on_long_line(index: int, pieces: int, segments: int) -> None:
-        say(f"line {first + index}: has {_too_much(pieces, translator)}; translated in {segments} segments.")
-
-    def on_cut_line(index: int) -> None:
-        say(f"line {first + index}: its translation reached its limit (decoding.max_tokens, max_length_ratio) and is cut off there.")
-
-    def on_left_out(index: int, term: str) -> None:
-        say(f"line {first + index}: its translation has no room for the glossary's '{term}' (decoding.max_tokens), which is left out.")
-
-    told = (on_long_line, on_cut_line, on_left_out)
+    told = _tellers(translator, lambda index: f"line {first + index}: ")
     for batch in batches:
         lines = [decode_line(raw, number) for number, raw in enumerate(batch, start=first)]
         beginnings = None if begun is None else _as_many(begun, first, len(batch))
@@ -194,16 +185,7 @@ def talk(translator: TextTranslator, config: Config, min_confidence: float = 0.0
     if isinstance(sys.stdin, io.TextIOWrapper):
         sys.stdin.reconfigure(errors="surrogateescape")  # half of a character is told as such, below
 
-    def on_long_line(_: int, pieces: int, segments: int) -> None:
-        say(f"{_too_much(pieces, translator)}; translated in {segments} segments.")
-
-    def on_cut_line(_: int) -> None:
-        say("the translation reached its limit (decoding.max_tokens, max_length_ratio) and is cut off there.")
-
-    def on_left_out(_: int, term: str) -> None:
-        say(f"the translation has no room for the glossary's '{term}' (decoding.max_tokens), which is left out.")
-
-    told = (on_long_line, on_cut_line, on_left_out)
+    told = _tellers(translator, lambda _: "")
     prompt = f"{config.data.source_language}> "
     say(f"Type in {config.data.source_language}, read in {config.data.target_language}. Ctrl-D ends.")
     while True:
@@ -221,6 +203,23 @@ def talk(translator: TextTranslator, config: Config, min_confidence: float = 0.0
             return
         text = line.encode(errors="surrogateescape").decode(errors="replace")
         print(marked(translator.alternatives([text], None, *told)[0][0], min_confidence), flush=True)
+
+
+def _tellers(
+    translator: TextTranslator, place: Callable[[int], str]
+) -> tuple[Callable[[int, int, int], None], Callable[[int], None], Callable[[int, str], None]]:
+    """What tells of a line that it is long, cut, or lacks a term; see `TextTranslator.alternatives`. `place` says which line it is."""
+
+    def on_long_line(index: int, pieces: int, segments: int) -> None:
+        say(f"{place(index)}has {_too_much(pieces, translator)}; translated in {segments} segments.")
+
+    def on_cut_line(index: int) -> None:
+        say(f"{place(index)}its translation reached its limit (decoding.max_tokens, max_length_ratio) and is cut off there.")
+
+    def on_left_out(index: int, term: str) -> None:
+        say(f"{place(index)}its translation has no room for the glossary's '{term}' (decoding.max_tokens), which is left out.")
+
+    return on_long_line, on_cut_line, on_left_out
 
 
 def _too_much(pieces: int, translator: TextTranslator) -> str:
