@@ -161,8 +161,10 @@ def assert_same_gradients(found, expected) -> None:
 @pytest.mark.parametrize("lead", [(), (2,)], ids=["one direction", "two directions"])
 def test_gradient_through_time_is_that_of_automatic_differentiation(cell: str, layer_norm: bool, lead: tuple[int, ...], steps: int) -> None:
     values = arguments(cell, lead, steps, layer_norm)
-    found = outputs_and_gradients(lambda *values: run_sequence(CELLS[cell], *values), values)
-    assert_same_gradients(found, outputs_and_gradients(lambda *values: unrolled(cell, *values), values))
+    expected = outputs_and_gradients(lambda *values: unrolled(cell, *values), values)
+    for training in (True, False):
+        found = outputs_and_gradients(lambda *values: run_sequence(CELLS[cell], *values, training=training), values)  # noqa: B023
+        assert_same_gradients(found, expected)
 
 
 @pytest.mark.parametrize("cell", ["gru", "lstm"])

@@ -36,7 +36,7 @@ class Cell:
         """How far each gate is open in `step`, 0 to 1, by name: [..., D] each; to look at."""
         return {}
 
-    def linearise(self, inputs: Tensor, products: Tensor, state: Tensor) -> tuple[Tensor, Tensor | None]:
+    def linearise(self, inputs: Tensor, products: Tensor, state: Tensor) -> tuple[tuple[Tensor, ...], Tensor | None]:
         """The derivatives of `step` at these points, for any number of steps at once.
 
         Returns:
@@ -44,7 +44,7 @@ class Cell:
         """
         raise NotImplementedError
 
-    def pull(self, factors: Tensor, gradient: Tensor) -> tuple[Tensor, Tensor]:
+    def pull(self, factors: tuple[Tensor, ...], gradient: Tensor) -> tuple[Tensor, Tensor]:
         """From the gradient of the next state [..., states D]: that of the products [..., G D], and that of the state itself."""
         raise NotImplementedError
 
@@ -66,14 +66,14 @@ class VanillaRNN(Cell):
         """See `Cell.step`."""
         return ops.tanh(inputs + products) if self.activation == "tanh" else ops.relu(inputs + products)
 
-    def linearise(self, inputs: Tensor, products: Tensor, state: Tensor) -> tuple[Tensor, Tensor | None]:
+    def linearise(self, inputs: Tensor, products: Tensor, state: Tensor) -> tuple[tuple[Tensor, ...], Tensor | None]:
         """The slope of f: 1 - h_t^2, or 1 where h_t > 0."""
         shown = self.step(inputs, products, state)
-        return (1.0 - ops.square(shown) if self.activation == "tanh" else ops.cast(shown > 0, shown.dtype)), None
+        return (1.0 - ops.square(shown) if self.activation == "tanh" else ops.cast(shown > 0, shown.dtype),), None
 
-    def pull(self, factors: Tensor, gradient: Tensor) -> tuple[Tensor, Tensor]:
+    def pull(self, factors: tuple[Tensor, ...], gradient: Tensor) -> tuple[Tensor, Tensor]:
         """See `Cell.pull`: nothing of the state gets past f."""
-        return gradient * factors, ops.zeros_like(gradient)
+        return gradient * factors[0], ops.zeros_like(gradient)
 
 
 class GRU(Cell):
@@ -100,21 +100,20 @@ class GRU(Cell):
         update, reset, _, _ = self._gates(inputs, products)
         return {"update": update, "reset": reset}
 
-    def linearise(self, inputs: Tensor, products: Tensor, state: Tensor) -> tuple[Tensor, Tensor | None]:
+    def linearise(self, inputs: Tensor, products: Tensor, state: Tensor) -> tuple[tuple[Tensor, ...], Tensor | None]:
         """d h_t / d h_{t-1} past the product, d h_t / d (h_{t-1} U) for each gate; besides, d h_t / d (x_t W_n)."""
         update, reset, hidden, candidate = self._gates(inputs, products)
         through_candidate = update * (1.0 - candidate * candidate)
-        factors = [
-            1.0 - update,
+        of_gates = [
             (candidate - state) * update * (1.0 - update),
             through_candidate * hidden * reset * (1.0 - reset),
             through_candidate * reset,
         ]
-        return ops.concatenate(factors, axis=-1), through_candidate
+        return (1.0 - update, ops.concatenate(of_gates, axis=-1)), through_candidate
 
-    def pull(self, factors: Tensor, gradient: Tensor) -> tuple[Tensor, Tensor]:
+    def pull(self, factors: tuple[Tensor, ...], gradient: Tensor) -> tuple[Tensor, Tensor]:
         """See `Cell.pull`."""
-        keep, of_gates = ops.split(factors, [gradient.shape[-1]], axis=-1)
+        keep, of_gates = factors
         return ops.concatenate([gradient] * 3, axis=-1) * of_gates, gradient * keep
 
     def input_gradient(self, of_products: Tensor, gradient: Tensor, extra: Tensor | None) -> Tensor:
@@ -155,23 +154,23 @@ class LSTM(Cell):
             zip(("input", "forget", "output"), ops.split(ops.sigmoid((inputs + products)[..., : 3 * units]), 3, axis=-1), strict=True)
         )
 
-    def linearise(self, inputs: Tensor, products: Tensor, state: Tensor) -> tuple[Tensor, Tensor | None]:
+    def linearise(self, inputs: Tensor, products: Tensor, state: Tensor) -> tuple[tuple[Tensor, ...], Tensor | None]:
         """d c_t / d c_{t-1}, d h_t / d c_t; d c_t / d of the products of i, f and g, d h_t / d that of o."""
         take, forget, out, candidate, before, memory = self._gates(inputs, products, state)
         squashed = ops.tanh(memory)
-        factors = [
+        factors = (
             forget,
             out * (1.0 - squashed * squashed),
             candidate * take * (1.0 - take),
             before * forget * (1.0 - forget),
             squashed * out * (1.0 - out),
             take * (1.0 - candidate * candidate),
-        ]
-        return ops.concatenate(factors, axis=-1), None
+        )
+        return factors, None
 
-    def pull(self, factors: Tensor, gradient: Tensor) -> tuple[Tensor, Tensor]:
+    def pull(self, factors: tuple[Tensor, ...], gradient: Tensor) -> tuple[Tensor, Tensor]:
         """See `Cell.pull`."""
-        forget, shown, of_take, of_forget, of_out, of_candidate = ops.split(factors, 6, axis=-1)
+        forget, shown, of_take, of_forget, of_out, of_candidate = factors
         of_shown, of_memory = ops.split(gradient, 2, axis=-1)
         of_memory = of_memory + of_shown * shown
         of_products = ops.concatenate([of_memory * of_take, of_memory * of_forget, of_shown * of_out, of_memory * of_candidate], axis=-1)

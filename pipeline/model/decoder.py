@@ -13,6 +13,7 @@ from keras import ops
 
 from pipeline.model.attention import Attention
 from pipeline.model.bridge import Bridge
+from pipeline.model.dropout import Dropout
 from pipeline.model.initialization import Initialization
 from pipeline.model.precision import matmul
 from pipeline.model.recurrent import Recurrent
@@ -74,9 +75,9 @@ class Decoder(keras.layers.Layer):
         self.residual = residual
         self.initialization = initialization or Initialization()
         self.precision = precision
-        self.input_dropout = keras.layers.Dropout(dropout)
-        self.layer_dropouts = [keras.layers.Dropout(dropout) for _ in layers[1:]]
-        self.readout_dropout = keras.layers.Dropout(dropout)
+        self.input_dropout = Dropout(dropout)
+        self.layer_dropouts = [Dropout(dropout) for _ in layers[1:]]
+        self.readout_dropout = Dropout(dropout)
 
     def build(self, embedding_size: int, memory_size: int) -> None:
         """Makes the weights for embeddings [B, T, E] and a memory [B, S, H]."""
@@ -223,10 +224,10 @@ class GNMTDecoder(Decoder):
         if self.attention.coverage:
             return super().teacher_forced(embedded, encoded, training)
         states, _, _ = self._taken_apart(encoded.state)
-        output = self.layers[0](self.input_dropout(embedded, training=training), initial=states[0])
+        output = self.layers[0](self.input_dropout(embedded, training=training), initial=states[0], training=training)
         context, weights = self.attention(output, encoded.keys, encoded.memory, encoded.mask)
         for layer, state, dropout in zip(self.layers[1:], states[1:], self.layer_dropouts, strict=True):
-            shown = layer(dropout(beside(output, context), training=training), initial=state)
+            shown = layer(dropout(beside(output, context), training=training), initial=state, training=training)
             output = output + shown if self.residual else shown
         return self.readout_dropout(self.readout(beside(output, context)), training=training), weights
 

@@ -7,6 +7,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from pipeline.model.dropout import Dropout
 from pipeline.model.masking import masked_mean
 from pipeline.model.recurrent import Recurrent
 
@@ -30,7 +31,7 @@ class RecurrentEncoder(keras.layers.Layer):
         self.residual = residual
         self.words = words
         self.memory_size = layers[-1].output_size
-        self.dropouts = [keras.layers.Dropout(dropout) for _ in range(len(layers) + 1)]
+        self.dropouts = [Dropout(dropout) for _ in range(len(layers) + 1)]
 
     def build(self, embedding_size: int) -> None:
         """Makes the weights for embeddings [B, S, E]."""
@@ -52,7 +53,7 @@ class RecurrentEncoder(keras.layers.Layer):
         """
         memory = words = self.dropouts[0](embedded, training=training)
         for number, layer in enumerate(self.layers):
-            outputs = layer(memory, token_mask=token_mask)
+            outputs = layer(memory, token_mask=token_mask, training=training)
             outputs = outputs + memory if number and self.residual else outputs
             memory = self.dropouts[number + 1](outputs, training=training)
         summary = self._summary(outputs, token_mask)
@@ -63,8 +64,11 @@ class RecurrentEncoder(keras.layers.Layer):
 
     def _summary(self, outputs: Tensor, token_mask: Tensor) -> Tensor:
         real = ops.cast(token_mask, "float32")
-        following = ops.concatenate([real[:, 1:], ops.zeros_like(real[:, :1])], axis=1)
-        is_last = (real * (1.0 - following))[..., None]
-        units = self.layers[-1].units
-        last = ops.sum(outputs[..., :units] * is_last, axis=1)
-        return ops.concatenate([last, outputs[:, 0, units:]], axis=-1) if self.layers[-1].bidirectional else last
+        none = ops.zeros_like(real[:, :1])
+        is_last = real * (1.0 - ops.concatenate([real[:, 1:], none], axis=1))
+        is_first = real * (1.0 - ops.concatenate([none, real[:, :-1]], axis=1))
+        ends = [is_last, is_first] if self.layers[-1].bidirectional else [is_last]
+        # As products: the gradient of a slice is a tensor of zeros, and another for each slice.
+        of_directions = ops.reshape(outputs, (*ops.shape(outputs)[:2], len(ends), self.layers[-1].units))
+        summary = ops.sum(of_directions * ops.stack(ends, axis=-1)[..., None], axis=1)
+        return ops.reshape(summary, (-1, self.layers[-1].output_size))

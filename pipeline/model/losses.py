@@ -60,7 +60,8 @@ def output_cross_entropy(
     count = ops.maximum(sum(map(ops.sum, real)), 1.0)
 
     @ops.custom_gradient
-    def loss_of(kernel: Tensor, bias: Tensor, *rows: Tensor) -> tuple[Tensor, Any]:
+    def loss_of(kernel: Tensor, bias: Tensor, readout: Tensor) -> tuple[Tensor, Any]:
+        rows = [ops.reshape(part, (-1, readout.shape[-1])) for part in parts(readout)]
         rounded = ops.cast(kernel, precision)  # once for all products
         forth, back = (ops.transpose(rounded), rounded) if tied else (rounded, ops.transpose(rounded))
         logits = [matmul(part, forth, precision, bias) for part in rows]
@@ -102,11 +103,11 @@ def output_cross_entropy(
                 d_rows.append(d_row * weights)
                 d_kernels.append(d_kernel)
                 d_biases.append(d_bias)
-            return _sum(d_kernels), _sum(d_biases), *d_rows
+            return _sum(d_kernels), _sum(d_biases), ops.reshape(ops.concatenate(d_rows), ops.shape(readout))
 
         return _sum([ops.sum(loss * part) for loss, part in zip(losses, real, strict=True)]) / count, gradients
 
-    return loss_of(ops.copy(kernel), ops.copy(bias), *(ops.reshape(part, (-1, readout.shape[-1])) for part in parts(readout)))
+    return loss_of(ops.copy(kernel), ops.copy(bias), readout)
 
 
 def _drawn_together(probabilities: Tensor, other: Tensor, away: Tensor, consistency: float) -> Tensor:

@@ -27,6 +27,7 @@ def run_sequence(
     scale: Tensor | None = None,
     mask: Tensor | None = None,
     precision: str = "float32",
+    training: bool = False,
 ) -> Tensor:
     """What a cell shows at every step of a sequence.
 
@@ -39,6 +40,7 @@ def run_sequence(
         mask: [T, ..., B, 1], 1 at real tokens and 0 at padding, through which no gradient passes: where padding comes first, that
             would be divided by the deviation of a state of zeros, step after step.
         precision: of the matrix products.
+        training: its gradient will be asked for, so the products h_{t-1} U are kept; without it they are computed once more for that.
 
     Returns:
         outputs [T, ..., B, D], h_1 to h_T.
@@ -50,15 +52,18 @@ def run_sequence(
         scale = norm[0] if norm else None
         rounded = ops.cast(kernel, precision)  # once, not once a step
 
-        def step(state: Tensor, step_inputs: Tensor) -> tuple[Tensor, Tensor]:
-            state = run_step(cell, step_inputs, state, rounded, scale, precision)
-            return state, state
+        def step(carry: tuple[Tensor, ...], time: Tensor) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
+            products = matmul(carry[0][..., :units], rounded, precision)
+            state = cell.step(inputs[time], _scaled(cell, products, scale), carry[0])
+            carry = (state, products) if training else (state,)
+            return carry, carry
 
-        _, states = ops.scan(step, initial, inputs)
+        # Keras's scan on TensorFlow wants outputs that look like the carry, so all that is kept is carried.
+        _, (states, *kept) = ops.scan(step, (initial, ops.zeros_like(inputs[0])) if training else (initial,), _times(inputs))
 
         def gradients(*arguments: Tensor, upstream: Tensor | None = None, **_: Any) -> tuple[Tensor, ...]:
             of_outputs = arguments[0] if upstream is None else upstream  # PyTorch gives it by name, the others do not
-            return _through_time(cell, of_outputs, inputs, initial, kernel, scale, mask, states, precision)
+            return _through_time(cell, of_outputs, inputs, initial, kernel, scale, mask, states, *kept, precision=precision)
 
         return states[..., :units], gradients
 
@@ -72,7 +77,10 @@ def run_step(cell: Cell, inputs: Tensor, state: Tensor, kernel: Tensor, scale: T
 
 def state_products(cell: Cell, state: Tensor, kernel: Tensor, scale: Tensor | None = None, precision: str = "float32") -> Tensor:
     """The state's part of the gates: state [..., B, n D] -> [..., B, G D]."""
-    products = matmul(state[..., : kernel.shape[-2]], kernel, precision)
+    return _scaled(cell, matmul(state[..., : kernel.shape[-2]], kernel, precision), scale)
+
+
+def _scaled(cell: Cell, products: Tensor, scale: Tensor | None) -> Tensor:
     return products if scale is None else normalise(products, cell.gates)[0] * scale
 
 
@@ -101,38 +109,36 @@ def _through_time(
     scale: Tensor | None,
     mask: Tensor | None,
     states: Tensor,
+    products: Tensor | None = None,
+    *,
     precision: str,
 ) -> tuple[Tensor, ...]:
     """Gradients of the inputs, the initial state, U and the scale from those of the outputs [T, ..., B, D], as seen from above."""
-    units, width = kernel.shape[-2], kernel.shape[-1]
+    units = kernel.shape[-2]
     previous = ops.concatenate([initial[None], states[:-1]], axis=0)
     shown = previous[..., :units]
 
-    # All steps at once: the products, and the derivatives of the cell there. The forward loop has kept nothing but the states.
-    products = matmul(shown, kernel, precision)
+    # All steps at once: the products, where the forward loop has not kept them, and the derivatives of the cell there.
+    products = matmul(shown, kernel, precision) if products is None else products
     normalised, factor = (products, None) if scale is None else normalise(products, cell.gates)
     factors, extra = cell.linearise(inputs, normalised if scale is None else normalised * scale, previous)
-    factors = factors if mask is None else factors * mask
+    factors = factors if mask is None else tuple(one * mask for one in factors)
     transposed = ops.cast(ops.swapaxes(kernel, -1, -2), precision)
 
     def of_raw_products(of_products: Tensor, normalised: Tensor, factor: Tensor | None) -> Tensor:
         return of_products if scale is None else _normalise_gradient(of_products * scale, normalised, factor, cell.gates)
 
-    def step(later: Tensor, step_inputs: Tensor) -> tuple[Tensor, Tensor]:
-        above, factors, *norm = ops.split(step_inputs, splits, axis=-1)
+    def step(later: Tensor, time: Tensor) -> tuple[Tensor, Tensor]:
+        above = of_outputs[time]
         total = ops.concatenate([later[..., :units] + above, later[..., units:]], axis=-1) if cell.states > 1 else later + above
-        of_products, of_state = cell.pull(factors, total)
-        of_products = of_raw_products(of_products, *([norm[0], norm[1][..., None]] if norm else [None, None]))
+        of_products, of_state = cell.pull(tuple(one[time] for one in factors), total)
+        of_products = of_raw_products(of_products, normalised[time], None if factor is None else factor[time])
         of_shown = matmul(of_products, transposed, precision)
         if cell.states == 1:
             return of_state + of_shown, total
         return ops.concatenate([of_state[..., :units] + of_shown, of_state[..., units:]], axis=-1), total
 
-    # One tensor, not several: Keras's scan on TensorFlow fails on several inputs whose length is known only when it runs.
-    parts = [of_outputs, factors] + ([] if factor is None else [normalised, factor[..., 0]])
-    ends = [units, units + factors.shape[-1], units + factors.shape[-1] + width]
-    splits = ends[: len(parts) - 1]
-    of_initial, totals = ops.scan(step, ops.zeros_like(initial), ops.concatenate(parts, axis=-1), reverse=True)
+    of_initial, totals = ops.scan(step, ops.zeros_like(initial), _times(inputs), reverse=True)
 
     of_products, _ = cell.pull(factors, totals)
     of_inputs = cell.input_gradient(of_products, totals, extra)
@@ -140,6 +146,11 @@ def _through_time(
     if scale is None:
         return of_inputs, of_initial, of_kernel
     return of_inputs, of_initial, of_kernel, ops.sum(of_products * normalised, axis=(0, -2))[..., None, :]
+
+
+def _times(inputs: Tensor) -> Tensor:
+    """[T, ...] -> 0 to T - 1. A loop over these takes row by row where it lies; one over the rows themselves copies them all first."""
+    return ops.arange(ops.shape(inputs)[0], dtype="int32")
 
 
 def _normalise_gradient(gradient: Tensor, normalised: Tensor, factor: Tensor | None, gates: int) -> Tensor:

@@ -75,7 +75,7 @@ class Recurrent(keras.layers.Layer):
             self.recurrent_scale = self.add_weight(name="recurrent_scale", shape=(*lead, 1, gates), initializer="ones")
         self.built = True
 
-    def call(self, inputs: Tensor, token_mask: Tensor | None = None, initial: Tensor | None = None) -> Tensor:
+    def call(self, inputs: Tensor, token_mask: Tensor | None = None, initial: Tensor | None = None, training: bool = False) -> Tensor:
         """Runs over the whole sequence.
 
         Padding changes nothing at real tokens: its gates' inputs are 0, and there a state that is 0 stays 0, so whoever reads
@@ -85,16 +85,19 @@ class Recurrent(keras.layers.Layer):
             inputs: [B, T, X].
             token_mask: [B, T] bool, True at real tokens; the outputs elsewhere mean nothing.
             initial: [B, state_size] before the first step (one direction only); zeros without it.
+            training: the gradient will be asked for.
 
         Returns:
             outputs [B, T, output_size].
         """
-        gates = ops.transpose(self.project(inputs), (1, 0, 2))  # --> [T, B, directions * G D]
+        gates = self.project(ops.transpose(inputs, (1, 0, 2)))  # --> [T, B, directions * G D]
         mask = None
         if token_mask is not None:
             mask = ops.transpose(ops.cast(token_mask, "float32"))[..., None]
             gates = gates * mask
-        return ops.transpose(self._both(gates, mask) if self.bidirectional else self._run(gates, initial, mask), (1, 0, 2))
+        return ops.transpose(
+            self._both(gates, mask, training) if self.bidirectional else self._run(gates, initial, mask, training), (1, 0, 2)
+        )
 
     def step(self, inputs: Tensor, state: Tensor) -> Tensor:
         """One step forward: inputs [..., X], state [..., state_size] -> the next state; its first D numbers are the output."""
@@ -108,18 +111,18 @@ class Recurrent(keras.layers.Layer):
         blocks = self.kernel.shape[-1] // self.units
         return normalise(matmul(inputs, self.kernel, self.precision), blocks)[0] * self.input_scale + self.bias
 
-    def _both(self, gates: Tensor, mask: Tensor | None) -> Tensor:
+    def _both(self, gates: Tensor, mask: Tensor | None, training: bool) -> Tensor:
         forward, backward = ops.split(gates, 2, axis=-1)
         gates = ops.stack([forward, ops.flip(backward, axis=0)], axis=1)  # --> [T, 2, B, G D]
         mask = None if mask is None else ops.stack([mask, ops.flip(mask, axis=0)], axis=1)
-        forward, backward = ops.unstack(self._run(gates, None, mask), 2, axis=1)
+        forward, backward = ops.unstack(self._run(gates, None, mask, training), 2, axis=1)
         return ops.concatenate([forward, ops.flip(backward, axis=0)], axis=-1)
 
-    def _run(self, gates: Tensor, initial: Tensor | None, mask: Tensor | None) -> Tensor:
+    def _run(self, gates: Tensor, initial: Tensor | None, mask: Tensor | None, training: bool) -> Tensor:
         # Tensors, not variables: TensorFlow, run eagerly, takes a variable in a custom gradient for one that was not passed in.
         scale = ops.copy(self.recurrent_scale) if self.layer_norm else None
         initial = self._zeros(gates) if initial is None else initial
-        return run_sequence(self.cell, gates, initial, ops.copy(self.recurrent_kernel), scale, mask, self.precision)
+        return run_sequence(self.cell, gates, initial, ops.copy(self.recurrent_kernel), scale, mask, self.precision, training)
 
     def _zeros(self, gates: Tensor) -> Tensor:
         first = ops.zeros_like(gates[0, ..., : self.units])

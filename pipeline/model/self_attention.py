@@ -7,6 +7,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from pipeline.model.dropout import Dropout
 from pipeline.model.initialization import Initialization
 from pipeline.model.masking import masked_mean, masked_softmax
 from pipeline.model.precision import matmul
@@ -51,8 +52,8 @@ class SelfAttentionEncoder(keras.layers.Layer):
             SelfAttentionBlock(units, heads, dropout, initialization or Initialization(), precision, name=f"layer_{number}")
             for number in range(layers)
         ]
-        self.input_dropout = keras.layers.Dropout(dropout)
-        self.output_dropout = keras.layers.Dropout(dropout)
+        self.input_dropout = Dropout(dropout)
+        self.output_dropout = Dropout(dropout)
         self.norm = keras.layers.LayerNormalization(epsilon=_EPSILON, name="norm")
 
     def build(self, embedding_size: int) -> None:
@@ -91,7 +92,7 @@ class SelfAttentionBlock(keras.layers.Layer):
         self.units, self.heads, self.precision = units, heads, precision
         self.initialization = initialization
         self.norms = [keras.layers.LayerNormalization(epsilon=_EPSILON, name=f"norm_{number}") for number in range(2)]
-        self.dropouts = [keras.layers.Dropout(dropout) for _ in range(2)]
+        self.dropouts = [Dropout(dropout) for _ in range(2)]
 
     def build(self) -> None:
         """Makes the weights."""
