@@ -143,7 +143,7 @@ def translations_of(config: Config, helper: RunDirectory, label: str, nearest: i
                     texts, weight = nearest_to(target, texts, nearest), weight / nearest
                 pairs += [(source, text, tag, weight) for text in texts]
             if pairs:
-                writer.write(pa.record_batch([list(column) for column in zip(*pairs, strict=True)], schema=SCHEMA))
+                writer.write(_batch_of(pairs))
             progress.advance(len(rows["source"]))
     write_json(described, made_with)
     return load_table(folder)
@@ -182,7 +182,12 @@ def write_pairs(rows: Iterator[tuple[str, str, str, float]], folder: Path) -> No
     """Writes them as a table."""
     with TableWriter(folder) as writer:
         while some := list(itertools.islice(rows, _AT_ONCE)):
-            writer.write(pa.record_batch([list(column) for column in zip(*some, strict=True)], schema=SCHEMA))
+            writer.write(_batch_of(some))
+
+
+def _batch_of(pairs: Sequence[tuple[str, str, str, float]]) -> pa.RecordBatch:
+    """Source, target, tag and weight of each, as columns."""
+    return pa.record_batch([list(column) for column in zip(*pairs, strict=True)], schema=SCHEMA)
 
 
 def training_table(run: RunDirectory, config: Config) -> Dataset:
