@@ -28,12 +28,16 @@ from pipeline.support.run_directory import RunDirectory
 if TYPE_CHECKING:
     from datasets import Dataset
 
+    from pipeline.decoding.text_stream import TextTranslator
     from pipeline.model.seq2seq import Seq2Seq
 
 FORWARD, BACKWARD = "forward", "backward"
 HELPERS = (FORWARD, BACKWARD)
 SYNTHETIC = {FORWARD: "synthetic-target", BACKWARD: "synthetic-source"}
 """Tags of the new pairs, by helper."""
+
+Pair = tuple[str, str, str, float]
+"""Source, target, tag, weight."""
 
 _MADE_FROM = "made_from.json"
 _TRANSLATIONS = "translations"
@@ -131,22 +135,26 @@ def translations_of(config: Config, helper: RunDirectory, label: str, nearest: i
     remove(described)
     update = {"engine": "keras", "precision": resolve_precision(config.training.precision)}
     translator = TextTranslator.load(helper, config.model_copy(update={"decoding": config.decoding.model_copy(update=update)}))
-    table = load_split(helper, "train")
-    with replacing(folder) as temporary, TableWriter(temporary) as writer, Progress(label, "sentences") as progress:
+    with replacing(folder) as temporary:
+        write_pairs(_translated(translator, load_split(helper, "train"), label, nearest), temporary)
+    write_json(described, made_with)
+    return load_table(folder)
+
+
+def _translated(translator: TextTranslator, table: Dataset, label: str, nearest: int) -> Iterator[Pair]:
+    """What `translations_of` writes."""
+    with Progress(label, "sentences") as progress:
         for rows in table.iter(batch_size=_AT_ONCE):
-            pairs, cut = [], set[int]()
+            cut = set[int]()
             found = translator.alternatives(rows["source"], on_cut_line=cut.add)
             columns = (rows[name] for name in ("source", "target", "tag", "weight"))
             for number, (lines, source, target, tag, weight) in enumerate(zip(found, *columns, strict=True)):
                 texts = [] if number in cut else [line.text for line in lines]
                 if nearest:
                     texts, weight = nearest_to(target, texts, nearest), weight / nearest
-                pairs += [(source, text, tag, weight) for text in texts]
-            if pairs:
-                writer.write(_batch_of(pairs))
+                for text in texts:
+                    yield source, text, tag, weight
             progress.advance(len(rows["source"]))
-    write_json(described, made_with)
-    return load_table(folder)
 
 
 def nearest_to(reference: str, translations: Sequence[str], number: int) -> list[str]:
@@ -159,9 +167,7 @@ def nearest_to(reference: str, translations: Sequence[str], number: int) -> list
     return [different[place] for place in sorted(range(len(different)), key=lambda place: -scores[place])[:number]]
 
 
-def new_pairs(
-    train: Dataset, translations: Mapping[str, Dataset], held_out: Iterable[str], share: float = 1.0
-) -> Iterator[tuple[str, str, str, float]]:
+def new_pairs(train: Dataset, translations: Mapping[str, Dataset], held_out: Iterable[str], share: float = 1.0) -> Iterator[Pair]:
     """The pairs that the helpers have made: source, target, tag, weight, which is `share` of that of the translations.
 
     None that is there already, none with an empty side, and none whose source is, in all that `split_key` looks at, one of `held_out`,
@@ -178,16 +184,11 @@ def new_pairs(
                     yield *pair, SYNTHETIC[helper], share * weight
 
 
-def write_pairs(rows: Iterator[tuple[str, str, str, float]], folder: Path) -> None:
+def write_pairs(rows: Iterator[Pair], folder: Path) -> None:
     """Writes them as a table."""
     with TableWriter(folder) as writer:
         while some := list(itertools.islice(rows, _AT_ONCE)):
-            writer.write(_batch_of(some))
-
-
-def _batch_of(pairs: Sequence[tuple[str, str, str, float]]) -> pa.RecordBatch:
-    """Source, target, tag and weight of each, as columns."""
-    return pa.record_batch([list(column) for column in zip(*pairs, strict=True)], schema=SCHEMA)
+            writer.write(pa.record_batch([list(column) for column in zip(*some, strict=True)], schema=SCHEMA))
 
 
 def training_table(run: RunDirectory, config: Config) -> Dataset:
