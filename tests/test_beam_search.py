@@ -160,7 +160,7 @@ def every_sequence(network: RandomNetwork, state: np.ndarray, limit: int, length
 
 
 def numpy_search(network: RandomNetwork, state: np.ndarray, search: Search) -> tuple[list[int], float]:
-    """Beam search of one sentence that never stops before the limit."""
+    """Beam search of one sentence that never stops before the limit, unless its patience ends."""
     alive: list[tuple[float, list[int], np.ndarray]] = [(0.0, [BOS], state)]
     ended: list[tuple[float, list[int]]] = []
     for _ in range(search.max_tokens):
@@ -171,6 +171,8 @@ def numpy_search(network: RandomNetwork, state: np.ndarray, search: Search) -> t
         grown = sorted(grown, key=lambda hypothesis: -hypothesis[0])[: search.beam_size]
         alive = [hypothesis for hypothesis in grown if hypothesis[1][-1] != EOS]
         ended += [(total / penalty(len(tokens) - 1, search.length_penalty), tokens[1:]) for total, tokens, _ in grown if tokens[-1] == EOS]
+        if search.patience is not None and len(ended) >= search.patience * search.beam_size:
+            break
     if ended:
         score, tokens = max(ended)
         return tokens, score
@@ -218,6 +220,25 @@ def test_stopping_early_loses_nothing(beam_size: int, length_penalty: float) -> 
         search = Search(beam_size, 12, length_penalty)
         expected = [numpy_search(network, state, search) for state in network.initial]
         assert_found(best(network.step, network.initial, search), expected)
+
+
+@pytest.mark.parametrize("patience", [0.5, 1.0, 2.0])
+def test_patience(patience: float) -> None:
+    sooner = 0
+    for seed, end in ((1, 0.0), (2, 0.0), (3, 1.0)):
+        network = RandomNetwork(seed, vocabulary=9, batch=6, end=end)
+        search = Search(3, 12, 1.5, patience=patience)
+        expected = [numpy_search(network, state, search) for state in network.initial]
+        assert_found(best(network.step, network.initial, search), expected)
+        certain = [numpy_search(network, state, Search(3, 12, 1.5)) for state in network.initial]
+        sooner += sum(ours != its for ours, its in zip(expected, certain, strict=True))
+    assert sooner > 0 or patience > 1  # who does not wait misses the best of some
+
+
+def test_patience_waits_for_as_many_as_are_wanted() -> None:
+    network = RandomNetwork(2, vocabulary=9, batch=6, end=1.0)
+    found = beam_search(network.step, network.initial, Search(4, 12, 1.0, best=4, patience=0.25))
+    assert np.all(np.array(found.ids)[..., 0] > 0)
 
 
 def test_what_has_not_ended_counts_only_where_nothing_has() -> None:

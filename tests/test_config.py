@@ -121,7 +121,7 @@ name: 2026-01-01
         "toy.yaml:4: model: expected a section of keys, found 3.",
         "toy.yaml:6: decoding: unknown key 'beamsize'. Did you mean 'beam_size'? "
         "Known keys: beam_size, best, length_penalty, coverage_penalty, max_tokens, min_length_ratio, "
-        "max_length_ratio, no_repeat_ngram, keep_placeholders, unknown, sampling, engine, precision, "
+        "max_length_ratio, no_repeat_ngram, patience, keep_placeholders, unknown, sampling, engine, precision, "
         "batch_sentences.",
         "toy.yaml:7: decoding.beam_size: expected a whole number, found the text 'many'.",
         "toy.yaml:9: evaluation.splits: expected at least 1 of them, found [].",
@@ -235,7 +235,7 @@ def test_set() -> None:
             "decoding.beamsize=3",
             "--set decoding.beamsize=3: decoding: unknown key 'beamsize'. Did you mean 'beam_size'? "
             "Known keys: beam_size, best, length_penalty, coverage_penalty, max_tokens, min_length_ratio, "
-            "max_length_ratio, no_repeat_ngram, keep_placeholders, unknown, sampling, engine, precision, "
+            "max_length_ratio, no_repeat_ngram, patience, keep_placeholders, unknown, sampling, engine, precision, "
             "batch_sentences.",
         ),
         ("name.x.y=3", "--set name.x.y=3: 'name' is no section, its value is 'toy'; 'x' cannot be set in it."),

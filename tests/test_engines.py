@@ -56,6 +56,24 @@ def test_many_at_once_come_back_in_order(run: RunDirectory) -> None:
     assert together == [engine.alternatives([line])[0][0].text for line in lines]
 
 
+def test_several_sentences_at_once_have_the_translations_of_each(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run, config = random_run(
+        tmp_path / "toy", SETTINGS["shared"], saved_model=False, tflite=["float32", "int8"], beam_size=1, batch_sentences=4
+    )
+    export_command.run_stage(config, run)  # demands of float32 that the ids are those of the model
+    lines = load_split(run, "test")["source"][:10]
+    alone = [translator.PhoneTranslator(run.tflite, "float32").translate(line) for line in lines]
+    engine = LiteRTEngine(run.tflite, "float32", threads=2)
+    found = engine.alternatives([*lines, "", lines[0]])
+    assert [one[0].text for one in found] == [*alone, "", alone[0]] and len(set(alone)) > 5
+    phone = translator.PhoneTranslator(run.tflite, "int8")
+    ids = [phone.encode(line)[0] for line in lines]
+    assert phone.together == 4
+    assert [one.ids for one in phone.translate_many(ids)] == [phone.translate_ids(source_ids).ids for source_ids in ids]
+    with pytest.raises(ValueError, match="Expected 1 to"):
+        phone.translate_many([[5], []])
+
+
 def test_a_new_interpreter_goes_on_as_the_one_before(run: RunDirectory, monkeypatch: pytest.MonkeyPatch) -> None:
     """An interpreter keeps something of every sentence and gets slower by it; so it is replaced now and then."""
     lines = load_split(run, "test")["source"][:10] * 3

@@ -52,6 +52,7 @@ OPTIONS: list[dict[str, Any]] = [
     {"coverage_penalty": 0.4, "min_length_ratio": 0.5},
     {"no_repeat_ngram": 2, "max_length_ratio": 1.0},
     {"slots": 6},
+    {"patience": 0.5},
 ]
 
 

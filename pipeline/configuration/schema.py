@@ -145,6 +145,11 @@ class Decoding(Section):
     no_repeat_ngram: Annotated[int, Field(ge=0)] = Field(
         0, description="No sequence of so many pieces stands twice in a translation; 0 = anything may be repeated."
     )
+    patience: PositiveFloat | None = Field(
+        None,
+        description="p: no search for a better translation once p times beam_size have ended (Kasai et al., 2022; many toolkits stop so, "
+        "with p = 1); null = until it is certain that none is better, which takes longer.",
+    )
     keep_placeholders: bool = Field(
         True,
         description="Each placeholder of the source stands in the translation exactly as often (tokenizer.placeholders); false = as "
@@ -220,6 +225,11 @@ class Export(Section):
     )
     web: bool = Field(False, description="A page that translates in a browser (needs npm, once); the same as export --web.")
     beam_size: PositiveInt = Field(4, description="Beam of the exported search.")
+    batch_sentences: PositiveInt = Field(
+        1,
+        description="Sentences that --engine litert gives a .tflite file at once, for its signature translate_many; 1 = no such signature. "
+        "Narrow beams gain by it, up to four hypotheses in all: 4 with a beam of 1. Each interpreter needs the weights' memory once more.",
+    )
     parity_sentences: PositiveInt = Field(1000, description="Test sentences that all float32 artefacts must translate to the same ids.")
     max_bleu_loss: NonNegativeFloat = Field(
         0.2,

@@ -34,6 +34,7 @@ class Beam(NamedTuple):
             had [S], and the source token that each target token looked at most [L].
         memories: of each rule [B * K, ...].
         finished: the best.
+        ended: [B] how many have ended by themselves, the best and all others.
     """
 
     index: Tensor
@@ -43,6 +44,7 @@ class Beam(NamedTuple):
     written: tuple[Tensor, ...]
     memories: tuple[Tensor, ...]
     finished: Finished
+    ended: Tensor
 
     def of(self, sentences: Tensor) -> Beam:
         """The same of some sentences, [M] int32 of 0 to B - 1."""
@@ -56,6 +58,7 @@ class Beam(NamedTuple):
             tuple(ops.take(part, rows, axis=0) for part in self.written),
             tuple(ops.take(part, rows, axis=0) for part in self.memories),
             self.finished.of(sentences),
+            ops.take(self.ended, sentences, axis=0),
         )
 
 
@@ -65,8 +68,8 @@ class BeamSearch:
     At every step the unfinished hypotheses are grown by one token and the K best results kept. Those that end leave the beam, and
     their places go to the growth of the others; so a beam of one is greedy search. A sentence is done when no unfinished
     hypothesis can still win: growing only lowers a log probability, so its best possible score is the one it has now, divided by
-    the penalty of the longest length, with all of its source covered. A hypothesis that reaches its limit of tokens is cut off there
-    and stands behind all that ended.
+    the penalty of the longest length, with all of its source covered. With `Search.patience`, all others leave when enough have
+    ended. A hypothesis that reaches its limit of tokens is cut off there and stands behind all that ended.
 
     Args:
         step: the model, one token at a time.
@@ -112,6 +115,7 @@ class BeamSearch:
                 ended=ops.zeros((batch, search.best)),
                 written=self._nothing(batch, search.best),
             ),
+            ended=ops.zeros((batch,), dtype="int32"),
         )
 
     def unfinished(self, beam: Beam) -> Tensor:
@@ -160,7 +164,10 @@ class BeamSearch:
             scores = scores + search.coverage(ops.reshape(written[1], (batch, beams, -1)), self.mask[:, None])
         scores = ops.where(ops.logical_and(leaves, exists), scores, NEVER)
         finished = beam.finished.joined(scores, alive, ops.cast(ended, "float32"), written)
-        return Beam(beam.index + 1, tokens, states, ops.where(leaves, NEVER, alive), written, memories, finished)
+        number = beam.ended + ops.sum(ops.cast(ended, "int32"), axis=1)
+        if search.enough is not None:
+            leaves = ops.logical_or(leaves, number[:, None] >= search.enough)
+        return Beam(beam.index + 1, tokens, states, ops.where(leaves, NEVER, alive), written, memories, finished, number)
 
     def _allowed(self, at: Position, logits: Tensor, memories: tuple[Tensor, ...]) -> Tensor:
         """The logits [B, K, V], very low where a rule forbids a token."""

@@ -9,7 +9,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from pipeline.decoding.search import NEVER, log_sum_exp
+from pipeline.decoding.search import NEVER
 from pipeline.decoding.top_k import top_k
 
 Tensor = Any
@@ -71,11 +71,12 @@ class Drawn:
         vocabulary = allowed.shape[-1]
         logits, tokens = ops.top_k(allowed, min(self.top_k or vocabulary, vocabulary))  # --> [B, K, k], the likeliest first
         heated = logits / self.temperature
-        probabilities = ops.exp(heated - log_sum_exp(heated)[..., None])
-        before = ops.cumsum(probabilities, axis=-1) - probabilities  # what the likelier ones have together
+        shares = ops.exp(heated - heated[..., :1])
+        before = ops.cumsum(shares, axis=-1) - shares  # what the likelier ones have together
+        inside = before < self.top_p * ops.sum(shares, axis=-1, keepdims=True)
         uniform = keras.random.uniform(ops.shape(heated), minval=1e-7, maxval=1.0, seed=self.seeds)
         # The largest of log p + Gumbel noise is a draw from p (Gumbel, 1954).
-        lot = ops.where(before < self.top_p, heated, NEVER) - ops.log(-ops.log(uniform))
+        lot = ops.where(inside, heated, NEVER) - ops.log(-ops.log(uniform))
         drawn = ops.cast(ops.top_k(lot, 1)[1], "int32")
         logit, token = (ops.squeeze(ops.take_along_axis(part, drawn, axis=-1), -1) for part in (logits, ops.cast(tokens, "int32")))
         parents = ops.broadcast_to(ops.arange(ops.shape(alive)[1], dtype="int32")[None, :], ops.shape(alive))

@@ -25,10 +25,10 @@ if TYPE_CHECKING:
 
 Tensor = Any
 
-_STAGE = 6
+_STAGE = 3
 """Tokens between two looks at which sentences are done."""
 
-_WORTH_IT = 0.8
+_WORTH_IT = 0.9
 """Share of the sentences at which it pays to go on with them alone."""
 
 _FEW = 4

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import KW_ONLY, asdict, dataclass
 from typing import Any, NamedTuple
 
@@ -20,9 +21,12 @@ EXTRA_TOKENS = 10
 
 
 def log_sum_exp(logits: Tensor) -> Tensor:
-    """log sum_v exp(logit_v) over the last axis; TensorFlow's own has operators that are not TensorFlow Lite's."""
-    largest = ops.max(logits, axis=-1, keepdims=True)
-    return ops.squeeze(largest, -1) + ops.log(ops.sum(ops.exp(logits - largest), axis=-1))
+    """log sum_v exp(logit_v) over the last axis: logit_v - log p_v of any v, and of the likeliest with the smallest error.
+
+    A softmax goes through memory once, in every runtime; maximum, difference, exp and sum each do. TensorFlow's own function has
+    operators that are not TensorFlow Lite's.
+    """
+    return ops.max(logits, axis=-1) - ops.log(ops.max(ops.softmax(logits, axis=-1), axis=-1))
 
 
 @dataclass(frozen=True)
@@ -42,6 +46,8 @@ class Search:
         min_length_ratio: y has at least this many times the tokens of x, EOS counted on both sides.
         max_length_ratio: y has at most this many times the tokens of x and `EXTRA_TOKENS`, or of its slots if more; None = L alone.
         no_repeat_ngram: no sequence of that many tokens stands twice in y; 0 = none.
+        patience: p, no search for a better one once p K hypotheses have ended, and N at least (Kasai et al., 2022); None = until
+            it is certain that there is none.
         slots: the ids behind eos, that many, stand in y exactly as often as in x, once or not at all; 0 = no such rule.
         bos, eos: ids of the tokens that begin and end a sentence.
     """
@@ -55,6 +61,7 @@ class Search:
     min_length_ratio: float = 0.0
     max_length_ratio: float | None = None
     no_repeat_ngram: int = 0
+    patience: float | None = None
     slots: int = 0
     bos: int = 2
     eos: int = 3
@@ -67,6 +74,11 @@ class Search:
     def described(self) -> dict[str, Any]:
         """The settings, for people and reports."""
         return {key: value for key, value in asdict(self).items() if key not in ("bos", "eos")}
+
+    @property
+    def enough(self) -> int | None:
+        """Hypotheses that have ended after which a search is over; None = however many."""
+        return None if self.patience is None else max(self.best, math.ceil(self.patience * self.beam_size))
 
     def penalty(self, length: Tensor) -> Tensor:
         """((5 + length) / 6) ** alpha; length in tokens, EOS counted."""

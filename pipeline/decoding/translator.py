@@ -262,6 +262,7 @@ def search_of(config: Config, tokenizer: Tokenizer) -> Search:
         min_length_ratio=decoding.min_length_ratio,
         max_length_ratio=decoding.max_length_ratio,
         no_repeat_ngram=decoding.no_repeat_ngram,
+        patience=decoding.patience,
         slots=tokenizer.slots.size if decoding.keep_placeholders else 0,
         bos=BOS,
         eos=EOS,

@@ -23,6 +23,7 @@ Schema of report.json, version 2:
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import platform
 import statistics
 import time
@@ -152,7 +153,7 @@ def _export_tflite(
     artefacts: dict[str, dict[str, Any]] = {}
 
     def traced() -> contextlib.AbstractContextManager[Path]:
-        return tflite.traced(translator.model, translator.search, config.model.max_tokens)
+        return tflite.traced(translator.model, translator.search, config.model.max_tokens, config.export.batch_sentences)
 
     for precision, content, seconds in _converted(translator, traced, dict.fromkeys(["float32", *wanted])):
         models[precision] = content
@@ -168,9 +169,13 @@ def _export_tflite(
         write_phone_folder(folder, models, translator.tokenizer, translator.search, config)
     for precision in models:
         with quiet():
-            found = phone_answers(PhoneTranslator(folder, precision), sentences)
+            phone = PhoneTranslator(folder, precision)
+            found = phone_answers(phone, sentences)
         if precision == "float32":
             demand_equal(file_of(precision), sentences, expected, found)
+            if phone.together > 1:
+                together = dataclasses.replace(found, ids=[one.ids for one in phone.translate_many(sentences.source_ids)])
+                demand_equal(f"{file_of(precision)}, {phone.together} at once", sentences, expected, together)
         artefacts[f"tflite/{precision}"] |= compared(sentences, expected, found)
         # Some, spread over the lengths: a few hundred say enough of the time.
         some = [sentences.texts[index] for index in sample_indices(len(sentences.texts), _TIMED)]

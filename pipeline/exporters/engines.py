@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -19,7 +20,7 @@ from pipeline.support.quiet import quiet
 from pipeline.support.run_directory import RunDirectory
 
 if TYPE_CHECKING:
-    from pipeline.runtime.translator import PhoneTranslator
+    from pipeline.runtime.translator import Found, PhoneTranslator
 
 
 def load_translator(run: RunDirectory, config: Config, *others: RunDirectory, glossary: Path | None = None) -> TextTranslator:
@@ -100,6 +101,7 @@ class LiteRTEngine:
         self.precision, self.search = phone.precision, phone.details["search"]
         self.unknown = phone.details["slots"].get("unknown", "copy")
         self.limit = phone.limit
+        self._together = phone.together
         self.subwords = {phone.details[f"{side}_subwords"]["sha256"] for side in ("source", "target")}
         self._pool = ThreadPoolExecutor(number)
 
@@ -115,18 +117,22 @@ class LiteRTEngine:
             raise UserError("decoding.engine: a .tflite file cannot go on with what is begun, and knows no glossary; set it to keras.")
         # The longest first: at the end there are only short ones left to wait for.
         order = sorted(range(len(lines)), key=lambda index: -len(lines[index]))
-        found = dict(zip(order, self._pool.map(self._translate, [lines[index] for index in order]), strict=True))
+        batches = [[lines[index] for index in order[start : start + self._together]] for start in range(0, len(order), self._together)]
+        answers = itertools.chain.from_iterable(self._pool.map(self._translate, batches))
+        found = dict(zip(order, answers, strict=True))
         return [[found[index]] for index in range(len(lines))]
 
-    def _translate(self, sentence: str) -> Translation:
+    def _translate(self, sentences: Sequence[str]) -> list[Translation]:
         phone = self._phones.get()  # one cannot be used by two
         try:
-            source_ids, kept = phone.encode(sentence)
-            if not source_ids:
-                return NOTHING
-            found = phone.translate_ids(source_ids[: phone.limit])
-            text = phone.decode(found.ids, kept)
+            encoded = [phone.encode(sentence) for sentence in sentences]
+            answers = iter(phone.translate_many([source_ids[: phone.limit] for source_ids, _ in encoded if source_ids]))
+            return [_translation(phone, source_ids, kept, next(answers)) if source_ids else NOTHING for source_ids, kept in encoded]
         finally:
             self._phones.put(phone)
-        tokens = len(found.ids) + found.complete
-        return Translation(text, found.score, found.ids, found.complete, found.log_prob, tokens, source_tokens=len(source_ids) + 1)
+
+
+def _translation(phone: PhoneTranslator, source_ids: list[int], kept: dict[str, str], found: Found) -> Translation:
+    tokens = len(found.ids) + found.complete
+    text = phone.decode(found.ids, kept)
+    return Translation(text, found.score, found.ids, found.complete, found.log_prob, tokens, source_tokens=len(source_ids) + 1)

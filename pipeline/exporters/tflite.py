@@ -6,6 +6,9 @@ Signature `translate`:
     -> ids: int32 [1, L] EOS included where there is one, 0 after it; score: float32 [1] what the search chose by;
        log_prob: float32 [1] logarithm of the translation's probability
 
+Signature `translate_many`, where it is asked for: the same of B sentences at once, all with B for the 1. They share the reading of the
+weights, which is what greedy search for one sentence mostly waits for.
+
 Signature `attention`, of models that have one: how a translation came about, to look at:
     source_ids, length: as above
     target_ids: int32 [1, L] what `translate` gave, EOS after it
@@ -29,7 +32,7 @@ import tensorflow as tf
 from pipeline.decoding.search import Search
 from pipeline.decoding.search_model import attention_weights, search_translations
 from pipeline.runtime.errors import UserError
-from pipeline.runtime.translator import ATTENTION, SIGNATURE
+from pipeline.runtime.translator import ATTENTION, MANY, SIGNATURE
 
 if TYPE_CHECKING:
     from pipeline.model.seq2seq import Seq2Seq
@@ -39,14 +42,19 @@ PRECISIONS = ("float32", "float16", "int8")
 
 
 @contextlib.contextmanager
-def traced(model: Seq2Seq, search: Search, max_tokens: int) -> Iterator[Path]:
+def traced(model: Seq2Seq, search: Search, max_tokens: int, together: int = 1) -> Iterator[Path]:
     """A temporary SavedModel from which all precisions are converted.
 
     Args:
         model: trained, in float32.
         search: the settings of the search inside.
         max_tokens: longest source in pieces, EOS not counted.
+        together: B of `translate_many`; 1 = no such signature.
     """
+
+    def answers(sentences: Tensor) -> dict[str, Tensor]:
+        found = search_translations(model, sentences, search)
+        return {"ids": found.ids[:, 0], "score": found.scores[:, 0], "log_prob": found.log_probs[:, 0]}
 
     class Phone(tf.Module):
         """Holds the values of the weights, each once."""
@@ -55,12 +63,18 @@ def traced(model: Seq2Seq, search: Search, max_tokens: int) -> Iterator[Path]:
             super().__init__(name="phone")
             self.weights = [weight.value for weight in model.weights]
 
-        # The batch is one and known: an unknown one brings lists of tensors, which the built-in operators lack.
+        # A batch is known: an unknown one brings lists of tensors, which the built-in operators lack.
         @tf.function(autograph=False, input_signature=[tf.TensorSpec([1, max_tokens + 1], tf.int32), tf.TensorSpec([1], tf.int32)])
         def translate(self, source_ids: Tensor, length: Tensor) -> dict[str, Tensor]:
-            sentence = tf.ensure_shape(source_ids[:, : length[0]], [1, None])
-            found = search_translations(model, sentence, search)
-            return {"ids": found.ids[:, 0], "score": found.scores[:, 0], "log_prob": found.log_probs[:, 0]}
+            return answers(tf.ensure_shape(source_ids[:, : length[0]], [1, None]))
+
+        @tf.function(
+            autograph=False, input_signature=[tf.TensorSpec([together, max_tokens + 1], tf.int32), tf.TensorSpec([together], tf.int32)]
+        )
+        def translate_many(self, source_ids: Tensor, length: Tensor) -> dict[str, Tensor]:
+            longest = tf.reduce_max(length)
+            sentences = tf.ensure_shape(source_ids[:, :longest], [together, None])
+            return answers(tf.where(tf.range(longest) < length[:, None], sentences, 0))
 
         @tf.function(
             autograph=False,
@@ -78,6 +92,8 @@ def traced(model: Seq2Seq, search: Search, max_tokens: int) -> Iterator[Path]:
 
     module = Phone()
     signatures = {SIGNATURE: module.translate}
+    if together > 1:
+        signatures[MANY] = module.translate_many
     if model.decoder.attention.context_size:
         signatures[ATTENTION] = module.attention
     options = tf.saved_model.SaveOptions(experimental_custom_gradients=False)

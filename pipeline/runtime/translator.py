@@ -36,6 +36,7 @@ from .text import clean
 DETAILS = "translator.json"
 SCHEMA_VERSION = 2
 SIGNATURE = "translate"
+MANY = "translate_many"
 ATTENTION = "attention"
 SMALLEST_FIRST = ("int8", "float16", "float32")
 
@@ -73,6 +74,7 @@ class PhoneTranslator:
         precision: of the file.
         limit: longest sentence in pieces.
         slots: of placeholders.
+        together: sentences that the file takes at once.
 
     Raises:
         UserError: a file is missing, damaged or not the one that translator.json names.
@@ -98,6 +100,7 @@ class PhoneTranslator:
             self._begin()
         except (ValueError, RuntimeError) as error:
             raise UserError(f"{path}: is not a translator that this interpreter can run ({str(error).splitlines()[0]}).") from None
+        self.together: int = 1 if self._many is None else int(self._many.get_input_details()["source_ids"]["shape"][0])
         if missing := {"ids", "score", "log_prob"} - set(self._search.get_output_details()):
             raise UserError(f"{path}: was exported by an older version; it does not give {', '.join(sorted(missing))}. Export again.")
 
@@ -111,6 +114,7 @@ class PhoneTranslator:
         """With a new interpreter."""
         self._interpreter = Interpreter(model_content=self._content, num_threads=self._threads)
         self._search = self._interpreter.get_signature_runner(SIGNATURE)
+        self._many: Any = self._interpreter.get_signature_runner(MANY) if MANY in self._interpreter.get_signature_list() else None
         self._tokens = 0
 
     def translate_ids(self, source_ids: Sequence[int]) -> Found:
@@ -119,15 +123,35 @@ class PhoneTranslator:
         Args:
             source_ids: of one sentence without EOS, 1 to max_source_tokens of them.
         """
-        if not 0 < len(source_ids) <= self.limit:
-            raise ValueError(f"Expected 1 to {self.limit} ids. Received: {len(source_ids)}")
+        return self._found([source_ids])[0]
+
+    def translate_many(self, sentences: Sequence[Sequence[int]]) -> list[Found]:
+        """The search on the ids of several sentences, `together` at once: of about one length, or they wait for the longest."""
+        found: list[Found] = []
+        for start in range(0, len(sentences), self.together):
+            some = list(sentences[start : start + self.together])
+            filled = some + [some[-1]] * (self.together - len(some))
+            found += self._found(filled)[: len(some)]
+        return found
+
+    def _found(self, sentences: Sequence[Sequence[int]]) -> list[Found]:
+        """The search on one sentence or on `together`."""
+        for source_ids in sentences:
+            if not 0 < len(source_ids) <= self.limit:
+                raise ValueError(f"Expected 1 to {self.limit} ids. Received: {len(source_ids)}")
         if self._tokens > _TOKENS_OF_AN_INTERPRETER:
             self._begin()
-        found = self._search(source_ids=self._padded(source_ids, self.limit + 1), length=np.array([len(source_ids) + 1], dtype=np.int32))
-        ids = found["ids"][0].tolist()
-        written = [token for token in ids if token not in (self._pad, self._eos)]
-        self._tokens += len(source_ids) + len(written)
-        return Found(written, float(found["score"][0]), float(found["log_prob"][0]), self._eos in ids)
+        search = self._search if len(sentences) == 1 else self._many
+        found = search(
+            source_ids=np.concatenate([self._padded(source_ids, self.limit + 1) for source_ids in sentences]),
+            length=np.array([len(source_ids) + 1 for source_ids in sentences], dtype=np.int32),
+        )
+        written = [[token for token in row if token not in (self._pad, self._eos)] for row in found["ids"].tolist()]
+        self._tokens += max(map(len, sentences)) + max(map(len, written))
+        return [
+            Found(ids, float(score), float(log_prob), self._eos in row)
+            for ids, score, log_prob, row in zip(written, found["score"], found["log_prob"], found["ids"], strict=True)
+        ]
 
     def attention(self, source_ids: Sequence[int], ids: Sequence[int]) -> NDArray[np.float32]:
         """What each token of a translation looked at.
