@@ -232,7 +232,7 @@ def _compare_runs(config: Config, run: RunDirectory, options: argparse.Namespace
         files = {name: of_file(path, test) for name, path in others.items() if not path.is_dir()}
         systems = {config.name: of_run(run, split, test, config)}
         for name, path in others.items():
-            systems[name] = files[name] if name in files else of_run(RunDirectory.existing(path), split, test)
+            systems[name] = files[name] if name in files else of_run(RunDirectory.existing(path), split, test, splits=splits)
         page = options.page or run.hypotheses / f"{split}-against-{'-'.join(others)}.html"
         compare(test, systems, f"{config.name}: {split}", page, run, metrics.tokenized_bleu, metrics.comet)
 

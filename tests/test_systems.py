@@ -147,6 +147,24 @@ def test_a_run_against_another_and_a_file(run: RunDirectory, tmp_path: Path, cap
     assert "--page: is one file, but there are 2 splits" in capsys.readouterr().err
 
 
+def test_all_splits_of_another_run_are_translated_in_one_go(run: RunDirectory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: F811
+    other = RunDirectory(tmp_path / "other")
+    shutil.copytree(run.root, other.root)
+    done: dict[str, list[list[str]]] = {run.root.name: [], other.root.name: []}
+
+    def perform(name: str, config: Config, folder: RunDirectory, store_config: bool) -> None:
+        done[folder.root.name].append(list(config.evaluation.splits))
+        command.run_stage(config, folder)
+
+    monkeypatch.setattr(
+        contenders, "changes", lambda name, config, folder: None if config.evaluation.splits in done[folder.root.name] else "!"
+    )
+    monkeypatch.setattr(contenders, "perform", perform)
+    splits = ["--set", "evaluation.splits=[validation, test]"]
+    assert command.main(["--run", str(run.root), "--against", str(other.root), *splits]) == 0
+    assert done == {run.root.name: [["validation", "test"]], other.root.name: [["validation", "test"]]}
+
+
 @pytest.mark.usefixtures("unrecorded")
 def test_a_run_with_another_test_set_is_refused(run: RunDirectory, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:  # noqa: F811
     import datasets

@@ -139,11 +139,15 @@ class BeamSearch:
         attention = finished.written[1] if self.with_attention else None
         return Found(finished.written[0], finished.scores, finished.log_probs, attention)
 
-    def grow(self, beam: Beam) -> Beam:
-        """One token more."""
+    def grow(self, beam: Beam, alike: bool = False) -> Beam:
+        """One token more; `alike`: all hypotheses of a sentence are still the same one, and one of them tells what follows."""
         search, (batch, beams) = self.search, ops.shape(beam.tokens)
         width = ops.shape(beam.states)[-1]
-        logits, states, weights = self.step(beam.tokens, ops.reshape(beam.states, (batch, beams, width)))
+        tokens, states = beam.tokens, ops.reshape(beam.states, (batch, beams, width))
+        if alike:
+            logits, states, weights = (ops.repeat(part, beams, axis=1) for part in self.step(tokens[:, :1], states[:, :1]))
+        else:
+            logits, states, weights = self.step(tokens, states)
         allowed = self._allowed(Position(beam.index, beam.written[0], batch, beams, logits.shape[-1]), logits, beam.memories)
         alive, tokens, parents = self.choose(allowed, log_sum_exp(logits), beam.alive, beam.memories)
         rows = ops.reshape(parents + ops.arange(batch, dtype="int32")[:, None] * beams, (-1,))

@@ -35,7 +35,7 @@ def named(systems: Sequence[str]) -> dict[str, Path]:
     return found
 
 
-def of_run(run: RunDirectory, split: str, test: TestSet, config: Config | None = None) -> list[str]:
+def of_run(run: RunDirectory, split: str, test: TestSet, config: Config | None = None, splits: Sequence[str] = ()) -> list[str]:
     """The translations of a run, which it makes now if it has not, or not with its present weights and these settings.
 
     Args:
@@ -43,14 +43,15 @@ def of_run(run: RunDirectory, split: str, test: TestSet, config: Config | None =
         split: of it.
         test: the sentences that it is expected to have there.
         config: default: the run's own.
+        splits: all that will be asked for, to be translated in one go.
 
     Raises:
         UserError: it has others.
     """
     if config is None:
         config = run.load_config()
-        if split not in config.evaluation.splits:
-            config = run.load_config([f"evaluation.splits=[{split}]"])
+        if not {split, *splits} <= set(config.evaluation.splits):
+            config = run.load_config([f"evaluation.splits=[{', '.join(splits or [split])}]"])
     if changes("evaluate", config, run) is not None:
         with contextlib.redirect_stdout(sys.stderr):  # what is asked for is the comparison
             perform("evaluate", config, run, store_config=False)
