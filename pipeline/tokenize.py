@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import shutil
-import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -36,11 +33,13 @@ def run_stage(config: Config, run: RunDirectory) -> None:
     """
     from pipeline.data.corpus import load_split
     from pipeline.data.subword_training import train_tokenizer
+    from pipeline.support.files import replacing
 
     train = load_split(run, "train")
     languages = (config.data.source_language, config.data.target_language)
-    with _earlier_training_kept(config, run):
-        tokenizer = train_tokenizer(Column(train, "source"), Column(train, "target"), config.tokenizer, run.tokenizer, languages=languages)
+    with replacing(run.tokenizer) as temporary:
+        tokenizer = train_tokenizer(Column(train, "source"), Column(train, "target"), config.tokenizer, temporary, languages=languages)
+        _keep_earlier_training(config, run, tokenizer.fingerprint)
     validation = load_split(run, "validation")
     sides = (("source", languages[0], tokenizer.source), ("target", languages[1], tokenizer.target))
     # Text without pieces of its own is to be counted here, not to become a slot.
@@ -64,38 +63,31 @@ def run_stage(config: Config, run: RunDirectory) -> None:
             print(f"  {pieces:>5}  {text if len(text) <= _SHOWN else text[: _SHOWN - 1] + '…'}")
 
 
-@contextlib.contextmanager
-def _earlier_training_kept(config: Config, run: RunDirectory) -> Iterator[None]:
-    """Weights can translate with their own tokenizer alone: where another takes its place, both are set aside together.
+def _keep_earlier_training(config: Config, run: RunDirectory, fingerprint: str) -> None:
+    """Weights can translate with their own tokenizer alone: before another takes its place, both are set aside together.
+
+    Args:
+        config, run: of the tokenizer that is new.
+        fingerprint: of it.
 
     Raises:
-        UserError: the training is in progress; its tokenizer stays.
+        UserError: the training is in progress; its tokenizer is to stay.
     """
     from pipeline.training.checkpoints import Checkpoints
 
     in_progress = Checkpoints(run.checkpoints, {}).found()
     if not run.tokenizer.is_dir() or not (run.best_weights.is_file() or in_progress):
-        yield
         return
-    from pipeline.data.subwords import Tokenizer
-    from pipeline.support.files import replacing
-
-    with tempfile.TemporaryDirectory() as folder:
-        before = Path(shutil.copytree(run.tokenizer, Path(folder) / "tokenizer"))
-        yield
-        now = Tokenizer.load(run.tokenizer).fingerprint
-        if in_progress:
-            if in_progress["tokenizer"] != now:
-                with replacing(run.tokenizer) as temporary:
-                    shutil.copytree(before, temporary)
-                raise UserError(
-                    f"{run.checkpoints}: holds a training in progress, and this corpus and these settings give another tokenizer than "
-                    "its own, which was left in place. Put back what has changed, and it goes on; or give this config another name; or "
-                    f"remove {run.checkpoints} to begin anew."
-                )
-        elif _fingerprint(before) != now:
-            say(f"the earlier training is kept in {run.set_aside(before)}")
-            run.store_config(config)
+    if in_progress:
+        if in_progress["tokenizer"] != fingerprint:
+            raise UserError(
+                f"{run.checkpoints}: holds a training in progress, and this corpus and these settings give another tokenizer than "
+                "its own, which was left in place. Put back what has changed, and it goes on; or give this config another name; or "
+                f"remove {run.checkpoints} to begin anew."
+            )
+    elif _fingerprint(run.tokenizer) != fingerprint:
+        say(f"the earlier training is kept in {run.set_aside()}")
+        run.store_config(config)
 
 
 def _fingerprint(folder: Path) -> str | None:

@@ -103,7 +103,7 @@ def begin(trainer: Trainer, model: Seq2Seq, tokenizer: Tokenizer, config: Config
     trainer.begin()
     say(f"{trainer.progress.total:,} updates")
     if run.checkpoints.exists():
-        earlier = run.set_aside(run.tokenizer)
+        earlier = run.set_aside()
         say(f"the earlier training is kept in {earlier}")
         run.store_config(config)
 

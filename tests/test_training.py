@@ -151,7 +151,7 @@ def test_validation_translates_sentences_of_every_source(tmp_path: Path) -> None
     assert min(gaps) > 0 and max(gaps) - min(gaps) <= 1
 
 
-def test_weights_belong_to_their_tokenizer(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_weights_belong_to_their_tokenizer(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     arguments = started(tmp_path, "training.validations=1")
     assert train.main(arguments) == 0
     run = RunDirectory(tmp_path / "toy")
@@ -160,6 +160,12 @@ def test_weights_belong_to_their_tokenizer(tmp_path: Path, capsys: pytest.Captur
     run.tensorboard.mkdir()
     (run.tensorboard / "events").touch()
     weights = run.best_weights.read_bytes()
+    assert translate.main(["--run", str(run.root), str(line)]) == 0
+
+    # Interrupted when the new one is made: the old one is there still.
+    with monkeypatch.context() as patch:
+        patch.setattr(tokenize, "_keep_earlier_training", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        assert tokenize.main([*arguments, "--set", "tokenizer.type=bpe"]) == 130
     assert translate.main(["--run", str(run.root), str(line)]) == 0
 
     capsys.readouterr()

@@ -48,11 +48,11 @@ class RunDirectory:
         """Stores the resolved config with the run."""
         write_text(self.config, dump_config(config))
 
-    def set_aside(self, tokenizer: Path) -> Path:
+    def set_aside(self) -> Path:
         """Moves an earlier training, and a copy of its tokenizer, to previous/<number>/, a run by itself; gives back that folder."""
         number = next(number for number in itertools.count(1) if not (self.root / "previous" / str(number)).exists())
         previous = RunDirectory(self.root / "previous" / str(number))
-        copy_folder(tokenizer, previous.tokenizer)
+        copy_folder(self.tokenizer, previous.tokenizer)
         for path in (self.checkpoints, self.history, self.tensorboard):
             if path.exists():
                 path.rename(previous.root / path.name)
