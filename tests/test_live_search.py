@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import keras
@@ -53,6 +54,8 @@ OPTIONS: list[dict[str, Any]] = [
     {"no_repeat_ngram": 2, "max_length_ratio": 1.0},
     {"slots": 6},
     {"patience": 0.5},
+    {"patience": 1.0, "beam_size": 6, "length_penalty": 0.1},
+    {"patience": 1.0, "beam_size": 3, "best": 3, "length_penalty": 1.5},
 ]
 
 
@@ -68,6 +71,17 @@ def test_it_finds_the_same(options: dict[str, Any]) -> None:
         np.testing.assert_array_equal(found.ids, expected.ids[:number])
         np.testing.assert_allclose(found.scores, expected.scores[:number], **CLOSE)
         np.testing.assert_allclose(found.attention, expected.attention[:number], **CLOSE)
+
+
+def test_it_may_be_known_that_no_source_has_a_slot() -> None:
+    model, search, ids = model_of(), Search(4, 40, 0.8, slots=6), sources()
+    ids[(ids > EOS) & (ids <= EOS + 6)] += 6
+    expected = search_translations(model, ids, search)
+    without = search_translations(model, ids, Search(4, 40, 0.8))
+    assert not np.array_equal(without.ids, expected.ids), "the rule would prove nothing"
+    found = LiveSearch(model, dataclasses.replace(search, slotless=True))(ids)
+    np.testing.assert_array_equal(found.ids, expected.ids)
+    np.testing.assert_allclose(found.scores, expected.scores, **CLOSE)
 
 
 def test_with_beginnings_and_phrases() -> None:

@@ -11,14 +11,14 @@ from typing import Any, NamedTuple
 
 from keras import ops
 
-from pipeline.decoding.choosing import Choose, Drawn, likeliest
+from pipeline.decoding.choosing import Choose, Drawn, children_of, likeliest, likeliest_of
 from pipeline.decoding.finished import Finished
 from pipeline.decoding.rules import Position, Rule
 from pipeline.decoding.search import NEVER, Found, Search, log_sum_exp
 
 Tensor = Any
 
-# (last tokens [B, K], states [B, K, X]) -> (logits [B, K, V], next states [B, K, X], attention weights [B, K, S])
+# (last tokens [B, K], states [B, K, X]) -> (readouts [B, K, R], next states [B, K, X], attention weights [B, K, S])
 Step = Callable[[Tensor, Tensor], tuple[Tensor, Tensor, Tensor]]
 
 
@@ -79,6 +79,9 @@ class BeamSearch:
         choose: the likeliest, or by lot.
         with_attention: say also which source tokens were looked at.
         most: [B] int32 the limit of tokens of each translation; default: the settings'.
+        output: readouts [..., R] to logits [..., V]; default: they are the logits.
+        live_only: the output layer is given those hypotheses alone that can still win: the same translations, for less work, where the
+            likeliest are chosen, no rule looks at a hypothesis, and the number of rows may change in a graph.
     """
 
     def __init__(
@@ -90,7 +93,10 @@ class BeamSearch:
         choose: Choose = likeliest,
         with_attention: bool = False,
         most: Tensor | None = None,
+        output: Callable[[Tensor], Tensor] | None = None,
+        live_only: bool = False,
     ) -> None:
+        self.output, self.live_only = output or (lambda readouts: readouts), live_only
         self.step, self.search, self.mask = step, search, source_mask
         self.rules, self.choose, self.with_attention = rules, choose, with_attention
         self.with_coverage = with_attention or bool(search.coverage_penalty)
@@ -120,8 +126,7 @@ class BeamSearch:
 
     def unfinished(self, beam: Beam) -> Tensor:
         """[B] bool: sentences with a hypothesis that can still win."""
-        can_win = ops.logical_and(beam.alive > NEVER / 2, beam.alive / self.longest > beam.finished.to_beat())
-        return ops.any(can_win, axis=1)
+        return ops.any(self._can_win(beam), axis=1)
 
     def run(self, beam: Beam, until: Tensor | None = None) -> Beam:
         """Until all sentences are done, or so many tokens are written."""
@@ -145,11 +150,10 @@ class BeamSearch:
         width = ops.shape(beam.states)[-1]
         tokens, states = beam.tokens, ops.reshape(beam.states, (batch, beams, width))
         if alike:
-            logits, states, weights = (ops.repeat(part, beams, axis=1) for part in self.step(tokens[:, :1], states[:, :1]))
+            readouts, states, weights = (ops.repeat(part, beams, axis=1) for part in self.step(tokens[:, :1], states[:, :1]))
         else:
-            logits, states, weights = self.step(tokens, states)
-        allowed = self._allowed(Position(beam.index, beam.written[0], batch, beams, logits.shape[-1]), logits, beam.memories)
-        alive, tokens, parents = self.choose(allowed, log_sum_exp(logits), beam.alive, beam.memories)
+            readouts, states, weights = self.step(tokens, states)
+        alive, tokens, parents = (self._chosen_of_live if self.live_only else self._chosen)(beam, readouts)
         rows = ops.reshape(parents + ops.arange(batch, dtype="int32")[:, None] * beams, (-1,))
 
         written = self._write(beam, tokens, ops.reshape(weights, (batch * beams, -1)) if self.with_coverage else None, rows)
@@ -173,8 +177,36 @@ class BeamSearch:
             leaves = ops.logical_or(leaves, number[:, None] >= search.enough)
         return Beam(beam.index + 1, tokens, states, ops.where(leaves, NEVER, alive), written, memories, finished, number)
 
+    def _can_win(self, beam: Beam) -> Tensor:
+        """[B, K] bool: hypotheses that can still win."""
+        return ops.logical_and(beam.alive > NEVER / 2, beam.alive / self.longest > beam.finished.to_beat())
+
+    def _chosen(self, beam: Beam, readouts: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """The next hypotheses: log probabilities, tokens and parents, all [B, K]; `readouts`: [B, K, R]."""
+        logits, (batch, beams) = self.output(readouts), ops.shape(beam.tokens)
+        allowed = self._allowed(Position(beam.index, beam.written[0], batch, beams, logits.shape[-1]), logits, beam.memories)
+        return self.choose(allowed, log_sum_exp(logits), beam.alive, beam.memories)
+
+    def _chosen_of_live(self, beam: Beam, readouts: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """`_chosen` without the others: a hypothesis that cannot win is less likely than all that can, and so are those it leads to."""
+        live, (batch, beams) = self._can_win(beam), ops.shape(beam.tokens)
+        if self.search.enough is not None:  # it counts all that end
+            live = ops.logical_and(ops.any(live, axis=1, keepdims=True), beam.alive > NEVER / 2)
+        rows = ops.cast(ops.nonzero(ops.reshape(live, (-1,)))[0], "int32")  # [M]
+        logits = self.output(ops.take(ops.reshape(readouts, (-1, readouts.shape[-1])), rows, axis=0))
+        allowed = self._allowed(Position(beam.index, beam.written[0], ops.shape(rows)[0], 1, logits.shape[-1]), logits, beam.memories)
+        best, tokens = children_of(allowed, beams)  # --> [M, N]
+
+        def back(part: Tensor) -> Tensor:
+            """[M, N] -> [B, K, N], 0 at the others."""
+            number = part.shape[-1]
+            return ops.reshape(ops.scatter(rows[:, None], part, (batch * beams, number)), (batch, beams, number))
+
+        scores = back(best - log_sum_exp(logits)[:, None]) + ops.where(live, beam.alive, NEVER)[..., None]
+        return likeliest_of(scores, back(tokens))
+
     def _allowed(self, at: Position, logits: Tensor, memories: tuple[Tensor, ...]) -> Tensor:
-        """The logits [B, K, V], very low where a rule forbids a token."""
+        """The logits, very low where a rule forbids a token."""
         vetoes = [rule.veto(at, memory) for rule, memory in zip(self.rules, memories, strict=True)]
         allowed = sum(vetoes, start=logits)
         for rule, veto in zip(self.rules, vetoes, strict=True):

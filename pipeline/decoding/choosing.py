@@ -30,10 +30,14 @@ def likeliest(allowed: Tensor, log_sum: Tensor, alive: Tensor, memories: tuple[T
     Returns:
         alive [B, K], the likeliest first; the token of each [B, K] int32; its parent [B, K] int32, 0 to K - 1.
     """
-    batch, beams = ops.shape(alive)
-    logits, tokens = children_of(allowed, beams)
-    number = logits.shape[-1]
-    scores = ops.reshape(logits + (alive - log_sum)[..., None], (batch, beams * number))
+    logits, tokens = children_of(allowed, ops.shape(alive)[1])
+    return likeliest_of(logits + (alive - log_sum)[..., None], tokens)
+
+
+def likeliest_of(scores: Tensor, tokens: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Of each hypothesis's children, scores and tokens [B, K, N], the K likeliest of all; see `likeliest`."""
+    batch, beams, number = ops.shape(scores)
+    scores = ops.reshape(scores, (batch, beams * number))
     _, places = ops.top_k(scores, beams)
     return chosen(scores, ops.reshape(tokens, (batch, beams * number)), ops.cast(places, "int32"), number)
 

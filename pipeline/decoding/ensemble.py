@@ -54,6 +54,14 @@ class Ensemble(keras.Model):
         members = [member.encode(source_ids) for member in self.members]
         return EncodedTogether(members, ops.concatenate([encoded.state for encoded in members], axis=-1))
 
+    def read_token(self, token_ids: Tensor, state: Tensor, encoded: EncodedTogether) -> tuple[Tensor, Tensor, Tensor]:
+        """All of `decode_step`: the mean needs the probabilities of each."""
+        return self.decode_step(token_ids, state, encoded)
+
+    def logits(self, readout: Tensor) -> Tensor:
+        """See `read_token`: they are there."""
+        return readout
+
     def decode_step(self, token_ids: Tensor, state: Tensor, encoded: EncodedTogether) -> tuple[Tensor, Tensor, Tensor]:
         """One decoding step of K hypotheses a sentence; see `Seq2Seq.decode_step`.
 

@@ -117,13 +117,13 @@ class LiveSearch:
 
     def _begin(self, source_ids: Tensor, prefix_ids: Tensor | None, phrase_ids: Tensor | None) -> Batch:
         encoded = self._model.encode(source_ids)
-        searching = search_with(self._model, encoded, source_ids, self._search, prefix_ids, phrase_ids, **self._options)
+        searching = search_with(self._model, encoded, source_ids, self._search, prefix_ids, phrase_ids, **self._options, live_only=True)
         beam = searching.grow(searching.begin(encoded.state), alike=True)
         return Batch(source_ids, prefix_ids, phrase_ids, encoded, beam)
 
     def _advance(self, batch: Batch, until: Tensor) -> tuple[Batch, Found, Tensor]:
         searching = search_with(
-            self._model, batch.encoded, batch.source_ids, self._search, batch.prefix_ids, batch.phrase_ids, **self._options
+            self._model, batch.encoded, batch.source_ids, self._search, batch.prefix_ids, batch.phrase_ids, **self._options, live_only=True
         )
         beam = searching.run(batch.beam, until)
         return batch._replace(beam=beam), searching.found(beam), searching.unfinished(beam)

@@ -49,6 +49,7 @@ class Search:
         patience: p, no search for a better one once p K hypotheses have ended, and N at least (Kasai et al., 2022); None = until
             it is certain that there is none.
         slots: the ids behind eos, that many, stand in y exactly as often as in x, once or not at all; 0 = no such rule.
+        slotless: it is known beforehand that x has none of them: the same translations, found sooner.
         bos, eos: ids of the tokens that begin and end a sentence.
     """
 
@@ -63,6 +64,7 @@ class Search:
     no_repeat_ngram: int = 0
     patience: float | None = None
     slots: int = 0
+    slotless: bool = False
     bos: int = 2
     eos: int = 3
 
@@ -73,7 +75,7 @@ class Search:
 
     def described(self) -> dict[str, Any]:
         """The settings, for people and reports."""
-        return {key: value for key, value in asdict(self).items() if key not in ("bos", "eos")}
+        return {key: value for key, value in asdict(self).items() if key not in ("slotless", "bos", "eos")}
 
     @property
     def enough(self) -> int | None:

@@ -61,26 +61,33 @@ def search_with(
     choose: Choose = likeliest,
     with_attention: bool = False,
     words: WordPieces | None = None,
+    live_only: bool = False,
 ) -> BeamSearch:
-    """The search for translations of sentences that the model has encoded, with the rules that go with them; see `search_translations`."""
+    """The search for translations of sentences that the model has encoded, with the rules that go with them; see `search_translations`.
+
+    `live_only`: where no rule is in the way, see `BeamSearch`.
+    """
     mask = ops.not_equal(source_ids, 0)
     lengths = ops.sum(ops.cast(mask, "int32"), axis=-1)
 
     def step(tokens: Tensor, states: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        return model.decode_step(tokens, states, encoded)
+        return model.read_token(tokens, states, encoded)
 
     most = _most(source_ids, search, lengths, prefix_ids, phrase_ids)
     rules: list[Rule] = []
     demands: list[tuple[int, Demand]] = []
-    if isinstance(choose, Drawn):
-        rules.append(Never([0, search.bos]))
+    never = [0, search.bos] if isinstance(choose, Drawn) else []
+    if search.slotless:
+        never += range(search.eos + 1, search.eos + 1 + search.slots)
+    if never:
+        rules.append(Never(never))
     if search.min_length_ratio:
         rules.append(AtLeast(search.least(lengths), search.eos))
     if search.no_repeat_ngram:
         rules.append(NoRepeat(search.no_repeat_ngram, search.max_tokens))
     if prefix_ids is not None:
         rules.append(Prefix(prefix_ids))
-    if search.slots:
+    if search.slots and not search.slotless:
         demands.append((len(rules), KeptSlots(source_ids, search.slots, most, search.eos)))
         rules.append(demands[-1][1])
     if phrase_ids is not None:
@@ -89,7 +96,8 @@ def search_with(
         rules.append(demands[-1][1])
     if demands and (choose is likeliest or phrase_ids is not None):
         choose = Banks(demands)
-    return BeamSearch(step, search, mask, rules, choose, with_attention, most)
+    live_only = live_only and choose is likeliest and all(isinstance(rule, Never) for rule in rules)
+    return BeamSearch(step, search, mask, rules, choose, with_attention, most, model.logits, live_only)
 
 
 def _most(source_ids: Tensor, search: Search, lengths: Tensor, prefix_ids: Tensor | None, phrase_ids: Tensor | None) -> Tensor:

@@ -66,7 +66,7 @@ class Translator:
         self._batch_sentences = batch_sentences
         self._pad_multiple = pad_multiple
         self._options: dict[str, Any] = {"choose": choose, "with_attention": with_attention}
-        self._searches: dict[tuple[int, bool], LiveSearch] = {}
+        self._searches: dict[tuple[int, bool, bool], LiveSearch] = {}
         self._lock = threading.Lock()
 
     @classmethod
@@ -133,7 +133,9 @@ class Translator:
                 widths[chosen[0]],
             )
 
-        batches = list(self._batches(encoded, widths, [phrases is not None and bool(phrases[index]) for index in range(len(encoded))]))
+        demanding = [False] * len(encoded) if phrases is None else list(map(bool, phrases))
+        kinds = list(zip(demanding, [not self._slots(ids) for ids in encoded], widths, strict=True))
+        batches = list(self._batches(encoded, kinds))
         # Translations by lot depend on the order in which the lots are drawn.
         for chosen, found in zip(batches, (side_by_side if self._options["choose"] is likeliest else map)(search, batches), strict=True):
             for row, index in enumerate(chosen):
@@ -162,38 +164,48 @@ class Translator:
             prefix_ids[prefix_ids == EOS] = PAD
         phrase_ids = None
         if phrases is not None and any(phrases):
-            slots = np.count_nonzero((source_ids > EOS) & (source_ids <= EOS + self.search.slots), axis=1)
+            slots = np.array(list(map(self._slots, source_ids.tolist())))
             given = np.zeros_like(slots) if prefix_ids is None else np.count_nonzero(prefix_ids, axis=1)
             # Besides: EOS, and a token for the model.
             phrase_ids = _padded_phrases(phrases, self.search.max_tokens - 2 - slots - given)
-        searching = self._searching(beam_size or self.search.beam_size, phrase_ids is not None)
+        slotless = not self._slots(source_ids.ravel().tolist())
+        searching = self._searching(beam_size or self.search.beam_size, phrase_ids is not None, slotless)
         return searching(source_ids, prefix_ids, phrase_ids)
 
-    def _searching(self, beam_size: int, with_phrases: bool) -> LiveSearch:
-        """The compiled search with so many hypotheses.
+    def _slots(self, source_ids: Sequence[int]) -> int:
+        """How many of these are slots, as far as the search keeps them."""
+        return sum(EOS < token <= EOS + self.search.slots for token in source_ids)
+
+    def _searching(self, beam_size: int, with_phrases: bool, slotless: bool) -> LiveSearch:
+        """The compiled search with so many hypotheses, for sources with slots or without.
 
         With phrases there is no length penalty: divided by the length, a translation would win that has said it all in the model's own
         words, and adds the phrase after the full stop. Nor may a rule against repetitions forbid what is demanded.
         """
         with self._lock:  # else two batches at once would compile it twice
-            if (beam_size, with_phrases) not in self._searches:
+            if (beam_size, with_phrases, slotless) not in self._searches:
                 alpha = 0.0 if with_phrases else self.search.length_penalty
                 repeat = 0 if with_phrases else self.search.no_repeat_ngram
-                search = dataclasses.replace(self.search, beam_size=beam_size, length_penalty=alpha, no_repeat_ngram=repeat)
+                search = dataclasses.replace(
+                    self.search, beam_size=beam_size, length_penalty=alpha, no_repeat_ngram=repeat, slotless=slotless
+                )
                 words = WordPieces.of(self.tokenizer.target.pieces(range(self.tokenizer.target.size))) if with_phrases else None
-                self._searches[beam_size, with_phrases] = LiveSearch(self.model, search, **self._options, words=words)
-            return self._searches[beam_size, with_phrases]
+                self._searches[beam_size, with_phrases, slotless] = LiveSearch(self.model, search, **self._options, words=words)
+            return self._searches[beam_size, with_phrases, slotless]
 
-    def _batches(self, encoded: list[list[int]], widths: list[int], demanding: list[bool]) -> Iterator[list[int]]:
-        """The sentences in batches, of one width and about one length each, with phrases or without; those without ids in none.
+    def _batches(self, encoded: list[list[int]], kinds: Sequence[tuple[bool, bool, int]]) -> Iterator[list[int]]:
+        """The sentences in batches, of one kind and about one length each; those without ids in none.
 
         The longest come first: at the end there are only short ones left for one core to wait for.
+
+        Args:
+            encoded: ids of each.
+            kinds: of each, whether it has phrases, whether it is without slots, and the width of its beam.
         """
-        kinds = list(zip(demanding, widths, strict=True))
         order = sorted((index for index, ids in enumerate(encoded) if ids), key=lambda index: (kinds[index], -len(encoded[index])))
         while order:
             kind, longest = kinds[order[0]], len(encoded[order[0]]) + 1
-            share = kind[1] / self.search.beam_size  # a wider beam takes the room of more sentences
+            share = kind[-1] / self.search.beam_size  # a wider beam takes the room of more sentences
             size = max(1, int(min(self._batch_sentences, _MOST_TOKENS / longest) / share))
             chosen = [index for index in order[:size] if kinds[index] == kind]
             yield chosen

@@ -111,9 +111,12 @@ class Seq2Seq(keras.Model):
         Returns:
             logits [B, K, V]; next state [B, K, Y]; attention weights [B, K, S].
         """
-        embedded = self.embed_target(token_ids)
-        readout, state, weights = self.decoder.step(embedded, state, encoded)
+        readout, state, weights = self.read_token(token_ids, state, encoded)
         return self.logits(readout), state, weights
+
+    def read_token(self, token_ids: Tensor, state: Tensor, encoded: Encoded) -> tuple[Tensor, Tensor, Tensor]:
+        """`decode_step` up to the output layer: readout [B, K, R], which `logits` is to be given; next state; attention weights."""
+        return self.decoder.step(self.embed_target(token_ids), state, encoded)
 
     def embed_source(self, token_ids: Tensor) -> Tensor:
         """ids [...] -> embeddings [..., E]."""
