@@ -122,7 +122,7 @@ name: 2026-01-01
         "toy.yaml:6: decoding: unknown key 'beamsize'. Did you mean 'beam_size'? "
         "Known keys: beam_size, best, length_penalty, coverage_penalty, max_tokens, min_length_ratio, "
         "max_length_ratio, no_repeat_ngram, patience, keep_placeholders, unknown, sampling, engine, precision, "
-        "batch_sentences.",
+        "batch_sentences, shortlist.",
         "toy.yaml:7: decoding.beam_size: expected a whole number, found the text 'many'.",
         "toy.yaml:9: evaluation.splits: expected at least 1 of them, found [].",
         "toy.yaml:10: name: expected text, found the date 2026-01-01.",
@@ -236,7 +236,7 @@ def test_set() -> None:
             "--set decoding.beamsize=3: decoding: unknown key 'beamsize'. Did you mean 'beam_size'? "
             "Known keys: beam_size, best, length_penalty, coverage_penalty, max_tokens, min_length_ratio, "
             "max_length_ratio, no_repeat_ngram, patience, keep_placeholders, unknown, sampling, engine, precision, "
-            "batch_sentences.",
+            "batch_sentences, shortlist.",
         ),
         ("name.x.y=3", "--set name.x.y=3: 'name' is no section, its value is 'toy'; 'x' cannot be set in it."),
         ("name.x=3", "--set name.x=3: 'name' is no section, its value is 'toy'; 'x' cannot be set in it."),

@@ -82,6 +82,7 @@ class BeamSearch:
         output: readouts [..., R] to logits [..., V]; default: they are the logits.
         live_only: the output layer is given those hypotheses alone that can still win: the same translations, for less work, where the
             likeliest are chosen, no rule looks at a hypothesis, and the number of rows may change in a graph.
+        pieces: [V] int32 with `live_only`, where the output layer is for a shortlist: the id of each of its logits.
     """
 
     def __init__(
@@ -95,8 +96,9 @@ class BeamSearch:
         most: Tensor | None = None,
         output: Callable[[Tensor], Tensor] | None = None,
         live_only: bool = False,
+        pieces: Tensor | None = None,
     ) -> None:
-        self.output, self.live_only = output or (lambda readouts: readouts), live_only
+        self.output, self.live_only, self.pieces = output or (lambda readouts: readouts), live_only, pieces
         self.step, self.search, self.mask = step, search, source_mask
         self.rules, self.choose, self.with_attention = rules, choose, with_attention
         self.with_coverage = with_attention or bool(search.coverage_penalty)
@@ -196,6 +198,8 @@ class BeamSearch:
         logits = self.output(ops.take(ops.reshape(readouts, (-1, readouts.shape[-1])), rows, axis=0))
         allowed = self._allowed(Position(beam.index, beam.written[0], ops.shape(rows)[0], 1, logits.shape[-1]), logits, beam.memories)
         best, tokens = children_of(allowed, beams)  # --> [M, N]
+        if self.pieces is not None:
+            tokens = ops.take(self.pieces, tokens, axis=0)
 
         def back(part: Tensor) -> Tensor:
             """[M, N] -> [B, K, N], 0 at the others."""

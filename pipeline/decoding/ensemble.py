@@ -58,7 +58,7 @@ class Ensemble(keras.Model):
         """All of `decode_step`: the mean needs the probabilities of each."""
         return self.decode_step(token_ids, state, encoded)
 
-    def logits(self, readout: Tensor) -> Tensor:
+    def logits(self, readout: Tensor, layer: None = None) -> Tensor:
         """See `read_token`: they are there."""
         return readout
 

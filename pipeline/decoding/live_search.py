@@ -12,11 +12,11 @@ import numpy as np
 from keras import ops
 from numpy.typing import NDArray
 
-from pipeline.decoding.beam_search import Beam
+from pipeline.decoding.beam_search import Beam, BeamSearch
 from pipeline.decoding.choosing import Choose, likeliest
 from pipeline.decoding.compiled import compiled
 from pipeline.decoding.search import Found, Search
-from pipeline.decoding.search_model import search_translations, search_with
+from pipeline.decoding.search_model import Shortlisted, search_translations, search_with
 from pipeline.decoding.whole_words import WordPieces
 
 if TYPE_CHECKING:
@@ -41,6 +41,7 @@ class Batch(NamedTuple):
     Attributes:
         source_ids: [B, S] int32.
         prefix_ids, phrase_ids: see `search_translations`.
+        shortlist: the output layer for the pieces that may be written, or None.
         encoded: what the model has made of them.
         beam: where the search stands.
     """
@@ -48,6 +49,7 @@ class Batch(NamedTuple):
     source_ids: Tensor
     prefix_ids: Tensor | None
     phrase_ids: Tensor | None
+    shortlist: Shortlisted | None
     encoded: Encoded
     beam: Beam
 
@@ -58,7 +60,8 @@ class Batch(NamedTuple):
             return None if part is None else ops.take(part, sentences, axis=0)
 
         encoded = keras.tree.map_structure(taken, self.encoded)
-        return Batch(taken(self.source_ids), taken(self.prefix_ids), taken(self.phrase_ids), encoded, self.beam.of(sentences))
+        inputs = taken(self.source_ids), taken(self.prefix_ids), taken(self.phrase_ids)
+        return Batch(*inputs, self.shortlist, encoded, self.beam.of(sentences))
 
 
 class LiveSearch:
@@ -88,12 +91,19 @@ class LiveSearch:
         self._chosen = compiled(lambda batch, sentences: batch.of(sentences))
 
     def __call__(
-        self, source_ids: NDArray[np.int32], prefix_ids: NDArray[np.int32] | None = None, phrase_ids: NDArray[np.int32] | None = None
+        self,
+        source_ids: NDArray[np.int32],
+        prefix_ids: NDArray[np.int32] | None = None,
+        phrase_ids: NDArray[np.int32] | None = None,
+        pieces: NDArray[np.int32] | None = None,
     ) -> Found:
-        """The translations, as NumPy arrays; arguments as of `search_translations`."""
+        """The translations, as NumPy arrays; arguments as of `search_translations`.
+
+        `pieces`: a shortlist, [N] ids; of a few sentences, and on JAX, all pieces may be written all the same.
+        """
         if len(source_ids) <= _FEW or not self._in_stages:
             return _as_arrays(self._whole(source_ids, prefix_ids, phrase_ids))
-        return self._search_in_stages(source_ids, prefix_ids, phrase_ids)
+        return self._search_in_stages(source_ids, prefix_ids, phrase_ids, pieces)
 
     def _search_in_stages(self, *inputs: Any) -> Found:
         batch = self._begun(*inputs)
@@ -115,18 +125,24 @@ class LiveSearch:
     def _search_all(self, source_ids: Tensor, prefix_ids: Tensor | None, phrase_ids: Tensor | None) -> Found:
         return search_translations(self._model, source_ids, self._search, prefix_ids, phrase_ids, **self._options)
 
-    def _begin(self, source_ids: Tensor, prefix_ids: Tensor | None, phrase_ids: Tensor | None) -> Batch:
+    def _begin(self, source_ids: Tensor, prefix_ids: Tensor | None, phrase_ids: Tensor | None, pieces: Tensor | None) -> Batch:
         encoded = self._model.encode(source_ids)
-        searching = search_with(self._model, encoded, source_ids, self._search, prefix_ids, phrase_ids, **self._options, live_only=True)
+        shortlist = None if pieces is None else Shortlisted(pieces, *self._model.output_layer(pieces))
+        searching = self._searching(source_ids, prefix_ids, phrase_ids, shortlist, encoded)
         beam = searching.grow(searching.begin(encoded.state), alike=True)
-        return Batch(source_ids, prefix_ids, phrase_ids, encoded, beam)
+        return Batch(source_ids, prefix_ids, phrase_ids, shortlist, encoded, beam)
 
     def _advance(self, batch: Batch, until: Tensor) -> tuple[Batch, Found, Tensor]:
-        searching = search_with(
-            self._model, batch.encoded, batch.source_ids, self._search, batch.prefix_ids, batch.phrase_ids, **self._options, live_only=True
-        )
-        beam = searching.run(batch.beam, until)
+        *inputs, beam = batch
+        searching = self._searching(*inputs)
+        beam = searching.run(beam, until)
         return batch._replace(beam=beam), searching.found(beam), searching.unfinished(beam)
+
+    def _searching(
+        self, source_ids: Tensor, prefix_ids: Tensor | None, phrase_ids: Tensor | None, shortlist: Shortlisted | None, encoded: Encoded
+    ) -> BeamSearch:
+        rest = prefix_ids, phrase_ids
+        return search_with(self._model, encoded, source_ids, self._search, *rest, **self._options, live_only=True, shortlist=shortlist)
 
 
 def _as_arrays(found: Found) -> Found:

@@ -5,7 +5,7 @@ Every way to translate goes through this function: validation, `translate`, the 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from keras import ops
 
@@ -23,6 +23,20 @@ if TYPE_CHECKING:
     from pipeline.model.seq2seq import Seq2Seq
 
 Tensor = Any
+
+
+class Shortlisted(NamedTuple):
+    """The output layer for a part of the vocabulary.
+
+    Attributes:
+        pieces: [N] int32 their ids.
+        kernel: [R, N].
+        bias: [N].
+    """
+
+    pieces: Tensor
+    kernel: Tensor
+    bias: Tensor
 
 
 def search_translations(
@@ -62,10 +76,13 @@ def search_with(
     with_attention: bool = False,
     words: WordPieces | None = None,
     live_only: bool = False,
+    shortlist: Shortlisted | None = None,
 ) -> BeamSearch:
     """The search for translations of sentences that the model has encoded, with the rules that go with them; see `search_translations`.
 
-    `live_only`: where no rule is in the way, see `BeamSearch`.
+    Args:
+        live_only: where no rule is in the way, see `BeamSearch`.
+        shortlist: with `live_only`, the pieces that alone may be written; they have no slots.
     """
     mask = ops.not_equal(source_ids, 0)
     lengths = ops.sum(ops.cast(mask, "int32"), axis=-1)
@@ -77,7 +94,7 @@ def search_with(
     rules: list[Rule] = []
     demands: list[tuple[int, Demand]] = []
     never = [0, search.bos] if isinstance(choose, Drawn) else []
-    if search.slotless:
+    if search.slotless and shortlist is None:
         never += range(search.eos + 1, search.eos + 1 + search.slots)
     if never:
         rules.append(Never(never))
@@ -97,7 +114,15 @@ def search_with(
     if demands and (choose is likeliest or phrase_ids is not None):
         choose = Banks(demands)
     live_only = live_only and choose is likeliest and all(isinstance(rule, Never) for rule in rules)
-    return BeamSearch(step, search, mask, rules, choose, with_attention, most, model.logits, live_only)
+    if shortlist is None:
+        return BeamSearch(step, search, mask, rules, choose, with_attention, most, model.logits, live_only)
+    if not live_only:
+        raise ValueError("A shortlist goes with no rule and no lot.")
+
+    def output(readouts: Tensor) -> Tensor:
+        return model.logits(readouts, (shortlist.kernel, shortlist.bias))
+
+    return BeamSearch(step, search, mask, rules, choose, with_attention, most, output, live_only, shortlist.pieces)
 
 
 def _most(source_ids: Tensor, search: Search, lengths: Tensor, prefix_ids: Tensor | None, phrase_ids: Tensor | None) -> Tensor:

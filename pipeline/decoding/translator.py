@@ -19,6 +19,7 @@ from pipeline.decoding.ensemble import Ensemble, load_others
 from pipeline.decoding.live_search import LiveSearch
 from pipeline.decoding.phrases import LONGEST
 from pipeline.decoding.search import NEVER, Found, Search
+from pipeline.decoding.shortlist import Shortlist
 from pipeline.decoding.translation import NOTHING, Translation
 from pipeline.decoding.weights import load_model
 from pipeline.decoding.whole_words import WordPieces
@@ -48,6 +49,7 @@ class Translator:
         pad_multiple: source lengths are padded to a multiple of this.
         choose: the likeliest translations, or by lot (`Drawn`).
         with_attention: say how much of the source was looked at.
+        shortlist: chooses the pieces that may be written of many sentences at once; default: all may.
     """
 
     def __init__(
@@ -59,7 +61,9 @@ class Translator:
         pad_multiple: int = 1,
         choose: Choose = likeliest,
         with_attention: bool = False,
+        shortlist: Shortlist | None = None,
     ) -> None:
+        self.shortlist = shortlist
         self.model = model
         self.tokenizer = tokenizer
         self.search = search
@@ -89,8 +93,13 @@ class Translator:
         tokenizer = Tokenizer.load(run.tokenizer, config.decoding.unknown)
         members = [load_model(run, config, tokenizer, precision), *load_others(others, config, tokenizer, precision)]
         model = Ensemble(members) if others else members[0]
+        shortlist = None
+        if (size := config.decoding.shortlist) is not None:
+            if others:
+                raise UserError("decoding.shortlist is for one model: set it to null, or leave --ensemble out.")
+            shortlist = Shortlist.load(run, tokenizer, size)
         batch, multiple = config.decoding.batch_sentences, config.training.pad_multiple
-        return cls(model, tokenizer, search_of(config, tokenizer), batch, multiple, choice_of(config), with_attention)
+        return cls(model, tokenizer, search_of(config, tokenizer), batch, multiple, choice_of(config), with_attention, shortlist)
 
     def translate(self, lines: Sequence[str], begun: Sequence[str] | None = None) -> list[Translation]:
         """Translates sentences, one result each, in order; an empty one gives an empty one. See `alternatives`."""
@@ -170,7 +179,10 @@ class Translator:
             phrase_ids = _padded_phrases(phrases, self.search.max_tokens - 2 - slots - given)
         slotless = not self._slots(source_ids.ravel().tolist())
         searching = self._searching(beam_size or self.search.beam_size, phrase_ids is not None, slotless)
-        return searching(source_ids, prefix_ids, phrase_ids)
+        pieces = None
+        if self.shortlist is not None and slotless and prefix_ids is None and phrase_ids is None:
+            pieces = self.shortlist.of(source_ids)
+        return searching(source_ids, prefix_ids, phrase_ids, pieces)
 
     def _slots(self, source_ids: Sequence[int]) -> int:
         """How many of these are slots, as far as the search keeps them."""

@@ -90,7 +90,7 @@ def export_artefacts(config: Config, run: RunDirectory, folder: Path) -> dict[st
         )
     begun = time.monotonic()
     # An artefact gives the likeliest translation, one a sentence.
-    searching = config.decoding.model_copy(update={"beam_size": config.export.beam_size, "best": 1, "sampling": None})
+    searching = config.decoding.model_copy(update={"beam_size": config.export.beam_size, "best": 1, "sampling": None, "shortlist": None})
     # On the processor, where the artefacts are tried: a graphics card rounds products to fewer digits. Only this part: what is
     # traced in here stays there for ever, and a SavedModel may go to a server that has a graphics card.
     with tf.device("/CPU:0"):

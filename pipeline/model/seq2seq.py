@@ -126,11 +126,22 @@ class Seq2Seq(keras.Model):
         """ids [...] -> embeddings [..., E]."""
         return self.target_embedding(token_ids) * self._embedding_scale
 
-    def logits(self, readout: Tensor) -> Tensor:
-        """The output layer: readout [..., R] -> logits [..., V]."""
+    def logits(self, readout: Tensor, layer: tuple[Tensor, Tensor] | None = None) -> Tensor:
+        """The output layer: readout [..., R] -> logits [..., V]; `layer`: from `output_layer`, for some of the pieces."""
+        kernel, bias = self.output_layer() if layer is None else layer
+        return matmul(readout, kernel, self.precision, bias)
+
+    def output_layer(self, token_ids: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Kernel [R, N] and bias [N] of the output layer for N pieces; default: all."""
+
+        def taken(weights: Tensor, axis: int) -> Tensor:
+            return weights if token_ids is None else ops.take(weights, token_ids, axis=axis)
+
+        bias = taken(self.output_bias, 0)
+        if not self.tied_output:
+            return taken(self.output_kernel, 1), bias
         # Rounded first and then transposed: the table is large, and this way half of it is moved.
-        kernel = ops.transpose(ops.cast(self.target_embedding.embeddings, self.precision)) if self.tied_output else self.output_kernel
-        return matmul(readout, kernel, self.precision, self.output_bias)
+        return ops.transpose(ops.cast(taken(self.target_embedding.embeddings, 0), self.precision)), bias
 
     def compute_loss(
         self, x: Any = None, y: Tensor = None, y_pred: Tensor = None, sample_weight: Any = None, training: bool = True

@@ -112,6 +112,11 @@ class RunDirectory:
         return self.root / "tokenizer"
 
     @property
+    def lexicon(self) -> Path:
+        """Which pieces translate which, of a search with a shortlist."""
+        return self.root / "lexicon.npz"
+
+    @property
     def checkpoints(self) -> Path:
         """The best weights, and what a killed training goes on from."""
         return self.root / "checkpoints"

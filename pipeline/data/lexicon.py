@@ -1,0 +1,69 @@
+"""Which pieces translate which, learnt from the training pairs alone: IBM Model 1 (Brown et al., 1993)."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.data.batches import EncodedPairs
+from pipeline.data.subwords import EOS, PAD
+
+_PAIRS = 50_000
+"""Pairs that are looked at, at most, spread over all: more would change few of the likely translations."""
+
+_ITERATIONS = 4
+_LONGEST = 60
+_AT_ONCE = 2_000
+
+
+def translations_of_pieces(pairs: EncodedPairs, source_size: int, target_size: int, keep: int) -> NDArray[np.int32]:
+    """The likeliest target pieces of each source piece, by t(target piece | source piece).
+
+    Each target piece of a pair is the translation of one of the source's pieces, or of none, for which its EOS stands; where is not
+    known, so all share in it as they are likely to (expectation), and what they have got in all pairs makes them likelier
+    (maximisation), a few times over.
+
+    Args:
+        pairs: to learn from.
+        source_size, target_size: of the vocabularies.
+        keep: K, translations of each piece.
+
+    Returns:
+        [source_size, K] ids, the likeliest first, 0 where there are fewer.
+    """
+    candidates = pairs.within(_LONGEST)
+    chosen = candidates[np.unique(np.linspace(0, len(candidates) - 1, min(_PAIRS, len(candidates))).astype(int))]
+    keys_of, tokens_of, tokens = [], [], 0
+    for start in range(0, len(chosen), _AT_ONCE):
+        batch = pairs.batch(chosen[start : start + _AT_ONCE])
+        source, target = batch.source_ids.astype(np.int64), batch.target_ids
+        row, place, token = np.nonzero((source != PAD)[:, :, None] & (target > EOS)[:, None, :])
+        keys_of.append(source[row, place] * target_size + target[row, token])
+        tokens_of.append(tokens + row * target.shape[1] + token)
+        tokens += target.size
+    table = np.zeros((source_size, keep), np.int32)
+    if not tokens:
+        return table
+    # Every place of a source against every token of its target is a cell; cells of the same two pieces share a probability.
+    keys, cells = np.unique(np.concatenate(keys_of), return_inverse=True)
+    token_of_cell, source_of_key = np.concatenate(tokens_of), keys // target_size
+    likelihood = np.ones(len(keys))
+    for _ in range(_ITERATIONS):
+        weights = likelihood[cells]
+        shares = weights / np.bincount(token_of_cell, weights, tokens)[token_of_cell]
+        counts = np.bincount(cells, shares)
+        likelihood = counts / np.bincount(source_of_key, counts)[source_of_key]
+    order = np.lexsort((-likelihood, source_of_key))
+    source, target = source_of_key[order], keys[order] % target_size
+    rank = np.arange(len(order)) - np.searchsorted(source, source)
+    table[source[rank < keep], rank[rank < keep]] = target[rank < keep]
+    return table
+
+
+def frequencies(pairs: EncodedPairs, target_size: int) -> NDArray[np.int64]:
+    """How often each target piece stands in the pairs: [target_size]."""
+    counts = np.zeros(target_size, np.int64)
+    for start in range(0, len(pairs), _AT_ONCE):
+        ids = pairs.batch(np.arange(start, min(start + _AT_ONCE, len(pairs)))).target_ids
+        counts += np.bincount(ids.ravel(), minlength=target_size)
+    return counts
