@@ -33,25 +33,29 @@ def test_translations_are_found_whatever_their_order() -> None:
     source = [generator.choices(range(4, 20), k=generator.randint(3, 7)) for _ in range(400)]
     target = [generator.sample([*(piece + 20 for piece in ids), 50], len(ids) + 1) for ids in source]
     pairs = EncodedPairs(source, target)
-    table = translations_of_pieces(pairs, 60, 60, keep=3)
-    assert table.shape == (60, 3)
+    table, probabilities = translations_of_pieces(pairs, 60, 60, keep=3)
+    assert table.shape == probabilities.shape == (60, 3)
+    assert np.all(probabilities[4:20, 0] > 0.8) and np.all(probabilities.sum(axis=1) < 1.0001)
     assert table[4:20, 0].tolist() == list(range(24, 40))
     assert table[EOS, 0] == 50, "what is a translation of nothing"
     assert not table[30].any(), "a piece that is in no source"
     counts = frequencies(pairs, 60)
     assert counts[50] == 400 and counts.sum() == sum(map(len, target)) + 400 + counts[0]
-    assert not translations_of_pieces(EncodedPairs([], []), 60, 60, keep=3).any()
+    assert not translations_of_pieces(EncodedPairs([], []), 60, 60, keep=3)[0].any()
 
 
 def test_a_shortlist_has_what_its_sentences_need() -> None:
     translations = np.zeros((40, 2), np.int32)
-    translations[10] = 70, 71
-    translations[11] = 72, 5  # 5 is not allowed: a slot
+    probabilities = np.zeros((40, 2), np.float32)
+    translations[10], probabilities[10] = (70, 71), (0.5, 0.2)
+    translations[11], probabilities[11] = (72, 5), (0.3, 0.7)  # 5 is not allowed: a slot
     by_frequency = np.array([0, 3, 1, 2, *range(10, 80)], np.int32)
-    shortlist = Shortlist(16, by_frequency, translations)
+    shortlist = Shortlist(16, by_frequency, translations, probabilities)
     pieces = shortlist.of(np.array([[10, 3, 0], [11, 10, 3]], np.int32))
     assert pieces.tolist() == [0, 1, 2, 3, *range(10, 19), 70, 71, 72]
-    assert shortlist.of(np.array([[10, 3]], np.int32)).tolist() == [0, 1, 2, 3, *range(10, 20), 70, 71]
+    few = Shortlist(6, by_frequency, translations, probabilities)
+    assert few.of(np.array([[10, 3, 0], [11, 10, 3]], np.int32)).tolist() == [0, 1, 2, 3, 70, 71], "10 stands there twice"
+    assert few.of(np.array([[10, 3], [11, 3]], np.int32)).tolist() == [0, 1, 2, 3, 70, 72]
 
 
 # --- the search ---------------------------------------------------------------------------------------------------------

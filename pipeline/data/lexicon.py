@@ -16,7 +16,9 @@ _LONGEST = 60
 _AT_ONCE = 2_000
 
 
-def translations_of_pieces(pairs: EncodedPairs, source_size: int, target_size: int, keep: int) -> NDArray[np.int32]:
+def translations_of_pieces(
+    pairs: EncodedPairs, source_size: int, target_size: int, keep: int
+) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
     """The likeliest target pieces of each source piece, by t(target piece | source piece).
 
     Each target piece of a pair is the translation of one of the source's pieces, or of none, for which its EOS stands; where is not
@@ -29,7 +31,7 @@ def translations_of_pieces(pairs: EncodedPairs, source_size: int, target_size: i
         keep: K, translations of each piece.
 
     Returns:
-        [source_size, K] ids, the likeliest first, 0 where there are fewer.
+        ids [source_size, K], the likeliest first, 0 where there are fewer; and their probabilities, 0 there.
     """
     candidates = pairs.within(_LONGEST)
     chosen = candidates[np.unique(np.linspace(0, len(candidates) - 1, min(_PAIRS, len(candidates))).astype(int))]
@@ -41,9 +43,9 @@ def translations_of_pieces(pairs: EncodedPairs, source_size: int, target_size: i
         keys_of.append(source[row, place] * target_size + target[row, token])
         tokens_of.append(tokens + row * target.shape[1] + token)
         tokens += target.size
-    table = np.zeros((source_size, keep), np.int32)
+    ids, probabilities = np.zeros((source_size, keep), np.int32), np.zeros((source_size, keep), np.float32)
     if not tokens:
-        return table
+        return ids, probabilities
     # Every place of a source against every token of its target is a cell; cells of the same two pieces share a probability.
     keys, cells = np.unique(np.concatenate(keys_of), return_inverse=True)
     token_of_cell, source_of_key = np.concatenate(tokens_of), keys // target_size
@@ -54,10 +56,12 @@ def translations_of_pieces(pairs: EncodedPairs, source_size: int, target_size: i
         counts = np.bincount(cells, shares)
         likelihood = counts / np.bincount(source_of_key, counts)[source_of_key]
     order = np.lexsort((-likelihood, source_of_key))
-    source, target = source_of_key[order], keys[order] % target_size
+    source, target, likelihood = source_of_key[order], keys[order] % target_size, likelihood[order]
     rank = np.arange(len(order)) - np.searchsorted(source, source)
-    table[source[rank < keep], rank[rank < keep]] = target[rank < keep]
-    return table
+    best = rank < keep
+    ids[source[best], rank[best]] = target[best]
+    probabilities[source[best], rank[best]] = likelihood[best]
+    return ids, probabilities
 
 
 def frequencies(pairs: EncodedPairs, target_size: int) -> NDArray[np.int64]:
