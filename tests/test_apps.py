@@ -82,7 +82,15 @@ def portable(source: str, pattern: str) -> str:
 
 def test_they_read_every_key_that_python_reads() -> None:
     read = set(re.findall(r'details\["(\w+)"\]|\["(\w+)"\]|get\("(\w+)"', Path(translator.__file__).read_text(encoding="utf-8")))
-    keys = {key for found in read for key in found if key} - {"ids", "weights", "score", "log_prob", "max_target_tokens"}
+    keys = {key for found in read for key in found if key} - {
+        "ids",
+        "weights",
+        "score",
+        "log_prob",
+        "max_target_tokens",
+        "source_ids",
+        "shape",
+    }
     assert {"files", "file", "sha256", "pad", "eos", "patterns", "number", "unknown", "cleaning", "max_source_tokens"} <= keys
     for key in keys | {"ids", "schema_version", "normalize", "control_characters"}:
         assert f'"{key}"' in KOTLIN, key

@@ -53,7 +53,6 @@ OPTIONS: list[dict[str, Any]] = [
     {"coverage_penalty": 0.4, "min_length_ratio": 0.5},
     {"no_repeat_ngram": 2, "max_length_ratio": 1.0},
     {"slots": 6},
-    {"patience": 0.5},
     {"patience": 1.0, "beam_size": 6, "length_penalty": 0.1},
     {"patience": 1.0, "beam_size": 3, "best": 3, "length_penalty": 1.5},
 ]

@@ -37,7 +37,9 @@ class Copying(Translator):
         super().__init__(None, Letters(), Search(4, 200, 1.0), **options)  # type: ignore[arg-type]
         self.seen: list[tuple[tuple[int, ...], int | None]] = []
 
-    def search_ids(self, source_ids: Any, begun: Any = None, phrases: Any = None, beam_size: int | None = None) -> Found:
+    def search_ids(
+        self, source_ids: Any, begun: Any = None, phrases: Any = None, beam_size: int | None = None, slotless: bool = False
+    ) -> Found:
         self.seen.append((source_ids.shape, beam_size))
         return Found(source_ids[:, None], np.zeros((len(source_ids), 1)), np.zeros((len(source_ids), 1)))
 

@@ -146,15 +146,11 @@ class BeamSearch:
         attention = finished.written[1] if self.with_attention else None
         return Found(finished.written[0], finished.scores, finished.log_probs, attention)
 
-    def grow(self, beam: Beam, alike: bool = False) -> Beam:
-        """One token more; `alike`: all hypotheses of a sentence are still the same one, and one of them tells what follows."""
+    def grow(self, beam: Beam) -> Beam:
+        """One token more."""
         search, (batch, beams) = self.search, ops.shape(beam.tokens)
         width = ops.shape(beam.states)[-1]
-        tokens, states = beam.tokens, ops.reshape(beam.states, (batch, beams, width))
-        if alike:
-            readouts, states, weights = (ops.repeat(part, beams, axis=1) for part in self.step(tokens[:, :1], states[:, :1]))
-        else:
-            readouts, states, weights = self.step(tokens, states)
+        readouts, states, weights = self.step(beam.tokens, ops.reshape(beam.states, (batch, beams, width)))
         alive, tokens, parents = (self._chosen_of_live if self.live_only else self._chosen)(beam, readouts)
         rows = ops.reshape(parents + ops.arange(batch, dtype="int32")[:, None] * beams, (-1,))
 

@@ -129,8 +129,7 @@ class LiveSearch:
         encoded = self._model.encode(source_ids)
         shortlist = None if pieces is None else Shortlisted(pieces, *self._model.output_layer(pieces))
         searching = self._searching(source_ids, prefix_ids, phrase_ids, shortlist, encoded)
-        beam = searching.grow(searching.begin(encoded.state), alike=True)
-        return Batch(source_ids, prefix_ids, phrase_ids, shortlist, encoded, beam)
+        return Batch(source_ids, prefix_ids, phrase_ids, shortlist, encoded, searching.begin(encoded.state))
 
     def _advance(self, batch: Batch, until: Tensor) -> tuple[Batch, Found, Tensor]:
         *inputs, beam = batch

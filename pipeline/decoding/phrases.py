@@ -7,9 +7,12 @@ chance or overlaps another. One that turns out to be the beginning of a longer w
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 from keras import ops
+from numpy.typing import NDArray
 
 from pipeline.decoding.banks import Demand
 from pipeline.decoding.rules import Position
@@ -143,3 +146,19 @@ class Phrases(Demand):
             same = ops.logical_and(same, self.lengths[:, None] >= length)
             begun = ops.where(same, length, begun)
         return begun
+
+
+def padded_phrases(phrases: Sequence[Sequence[Sequence[int]]], rooms: NDArray[Any]) -> NDArray[np.int32]:
+    """[B, C, LONGEST], 0 after each phrase; those for which a sentence's translation has no room [B] are left out, the last first."""
+    padded = np.zeros((len(phrases), max(map(len, phrases)), LONGEST), np.int32)
+    for row, wanted, room in zip(padded, phrases, rooms.tolist(), strict=True):
+        for place, ids in zip(row, wanted, strict=False):
+            if len(ids) <= room:
+                place[: len(ids)] = ids
+                room -= len(ids)
+    return padded
+
+
+def stands_in(phrase: Sequence[int], ids: Sequence[int]) -> bool:
+    """Whether a list has another in it, without a gap."""
+    return any(list(ids[start : start + len(phrase)]) == list(phrase) for start in range(len(ids) - len(phrase) + 1))

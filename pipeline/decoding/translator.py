@@ -17,7 +17,7 @@ from pipeline.data.subwords import BOS, EOS, PAD, UNK, Tokenizer
 from pipeline.decoding.choosing import Choose, Drawn, likeliest
 from pipeline.decoding.ensemble import Ensemble, load_others
 from pipeline.decoding.live_search import LiveSearch
-from pipeline.decoding.phrases import LONGEST
+from pipeline.decoding.phrases import padded_phrases, stands_in
 from pipeline.decoding.search import NEVER, Found, Search
 from pipeline.decoding.shortlist import Shortlist
 from pipeline.decoding.translation import NOTHING, Translation
@@ -33,6 +33,9 @@ if TYPE_CHECKING:
 
 # Source pieces of a batch, EOS and padding counted: what attention and state take is in proportion.
 _MOST_TOKENS = 4096
+
+# Sentences without slots that are searched apart, at least: fewer are sooner translated than another graph is made for them.
+_APART = 64
 
 # The beam of a sentence that must contain phrases, at most.
 _WIDEST = 32
@@ -140,10 +143,14 @@ class Translator:
                 None if prefixes is None else [prefixes[index] for index in chosen],
                 None if phrases is None else [phrases[index] for index in chosen],
                 widths[chosen[0]],
+                slotless[chosen[0]],
             )
 
         demanding = [False] * len(encoded) if phrases is None else list(map(bool, phrases))
-        kinds = list(zip(demanding, [not self._slots(ids) for ids in encoded], widths, strict=True))
+        slotless = [not self._slots(ids) for ids in encoded]
+        if sum(slotless) < _APART and self.shortlist is None:
+            slotless = [False] * len(encoded)
+        kinds = list(zip(demanding, slotless, widths, strict=True))
         batches = list(self._batches(encoded, kinds))
         # Translations by lot depend on the order in which the lots are drawn.
         for chosen, found in zip(batches, (side_by_side if self._options["choose"] is likeliest else map)(search, batches), strict=True):
@@ -158,6 +165,7 @@ class Translator:
         begun: Sequence[Sequence[int]] | None = None,
         phrases: Sequence[Sequence[Sequence[int]]] | None = None,
         beam_size: int | None = None,
+        slotless: bool = False,
     ) -> Found:
         """The search on ids, as NumPy arrays.
 
@@ -166,6 +174,7 @@ class Translator:
             begun: of each the ids that its translation begins with.
             phrases: of each the phrases of at most `LONGEST` ids that its translation must contain.
             beam_size: another than that of the search.
+            slotless: there are no slots in the sources, and a graph for such is worth its making.
         """
         prefix_ids = None
         if begun is not None:
@@ -176,8 +185,7 @@ class Translator:
             slots = np.array(list(map(self._slots, source_ids.tolist())))
             given = np.zeros_like(slots) if prefix_ids is None else np.count_nonzero(prefix_ids, axis=1)
             # Besides: EOS, and a token for the model.
-            phrase_ids = _padded_phrases(phrases, self.search.max_tokens - 2 - slots - given)
-        slotless = not self._slots(source_ids.ravel().tolist())
+            phrase_ids = padded_phrases(phrases, self.search.max_tokens - 2 - slots - given)
         searching = self._searching(beam_size or self.search.beam_size, phrase_ids is not None, slotless)
         pieces = None
         if self.shortlist is not None and slotless and prefix_ids is None and phrase_ids is None:
@@ -252,26 +260,10 @@ class Translator:
                     tokens=len(ids) + complete,
                     source_tokens=source_tokens,
                     coverage=coverage,
-                    left_out=tuple(place for place, phrase in enumerate(phrases) if not _stands_in(phrase, ids)),
+                    left_out=tuple(place for place, phrase in enumerate(phrases) if not stands_in(phrase, ids)),
                 )
             )
         return results
-
-
-def _padded_phrases(phrases: Sequence[Sequence[Sequence[int]]], rooms: NDArray[Any]) -> NDArray[np.int32]:
-    """[B, C, LONGEST], 0 after each phrase; those for which a sentence's translation has no room [B] are left out, the last first."""
-    padded = np.zeros((len(phrases), max(map(len, phrases)), LONGEST), np.int32)
-    for row, wanted, room in zip(padded, phrases, rooms.tolist(), strict=True):
-        for place, ids in zip(row, wanted, strict=False):
-            if len(ids) <= room:
-                place[: len(ids)] = ids
-                room -= len(ids)
-    return padded
-
-
-def _stands_in(phrase: Sequence[int], ids: Sequence[int]) -> bool:
-    """Whether a list has another in it, without a gap."""
-    return any(list(ids[start : start + len(phrase)]) == list(phrase) for start in range(len(ids) - len(phrase) + 1))
 
 
 def search_of(config: Config, tokenizer: Tokenizer) -> Search:
