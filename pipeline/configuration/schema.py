@@ -180,8 +180,13 @@ class Decoding(Section):
         if self.precision is not None and self.precision not in known:
             raise ValueError(f"engine {self.engine} has no precision {self.precision}; it has: {', '.join(known)}")
         if self.shortlist is not None:
-            others = {"engine: litert": self.engine != "keras", "sampling": self.sampling, "no_repeat_ngram": self.no_repeat_ngram}
-            if given := [name for name, value in {**others, "min_length_ratio": self.min_length_ratio}.items() if value]:
+            others: dict[str, object] = {
+                "engine: litert": self.engine != "keras",
+                "sampling": self.sampling,
+                "no_repeat_ngram": self.no_repeat_ngram,
+            }
+            others |= {"min_length_ratio": self.min_length_ratio, "keep_placeholders: false": not self.keep_placeholders}
+            if given := [name for name, value in others.items() if value]:
                 raise ValueError(f"shortlist does not go with {', '.join(given)}: set it to null")
         return self
 

@@ -8,8 +8,10 @@ from numpy.typing import NDArray
 from pipeline.data.batches import EncodedPairs
 from pipeline.data.subwords import EOS, PAD
 
-_PAIRS = 50_000
-"""Pairs that are looked at, at most, spread over all: more would change few of the likely translations."""
+_CELLS = 12_000_000
+"""Pieces of a source times pieces of its target, of all pairs that are looked at, at most: more would change few of the likely translations,
+and each takes some fifty bytes. The pairs are spread over all.
+"""
 
 _ITERATIONS = 4
 _LONGEST = 60
@@ -34,7 +36,9 @@ def translations_of_pieces(
         ids [source_size, K], the likeliest first, 0 where there are fewer; and their probabilities, 0 there.
     """
     candidates = pairs.within(_LONGEST)
-    chosen = candidates[np.unique(np.linspace(0, len(candidates) - 1, min(_PAIRS, len(candidates))).astype(int))]
+    cells_of = (pairs.source_lengths * pairs.target_lengths)[candidates]
+    number = min(len(candidates), int(len(candidates) * _CELLS / max(1, cells_of.sum())))
+    chosen = candidates[np.linspace(0, len(candidates), number, endpoint=False).astype(int)]
     keys_of, tokens_of, tokens = [], [], 0
     for start in range(0, len(chosen), _AT_ONCE):
         batch = pairs.batch(chosen[start : start + _AT_ONCE])
