@@ -9,8 +9,8 @@ from pipeline.data.batches import EncodedPairs
 from pipeline.data.subwords import EOS, PAD
 
 _CELLS = 12_000_000
-"""Pieces of a source times pieces of its target, of all pairs that are looked at, at most: more would change few of the likely translations,
-and each takes some fifty bytes. The pairs are spread over all.
+"""Pieces of a source times pieces of its target, of all pairs that are looked at, at most: more would change few of the likely
+translations, and each takes some fifty bytes. The pairs are spread over all.
 """
 
 _ITERATIONS = 4
