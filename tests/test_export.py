@@ -508,7 +508,7 @@ def test_other_ids_fail_the_export(quick: tuple[RunDirectory, Config], monkeypat
 
     def differs_in_long_ones(self: Any, source_ids: list[int]) -> Found:
         found = honest(self, source_ids)
-        return found._replace(ids=[*found.ids, 7]) if len(source_ids) > 1 else found
+        return found._replace(ids=[*found.ids, 7], score=found.score - 0.01) if len(source_ids) > 1 else found
 
     monkeypatch.setattr(PhoneTranslator, "translate_ids", differs_in_long_ones)
     with pytest.raises(
@@ -516,6 +516,24 @@ def test_other_ids_fail_the_export(quick: tuple[RunDirectory, Config], monkeypat
     ):
         command.run_stage(config, run)
     assert not run.export.exists()
+
+
+def test_rounding_may_choose_between_equals() -> None:
+    from pipeline.exporters.parity import Answers, Sentences, demand_equal
+
+    sentences = Sentences("test", ["kalo"] * 200, [[5]] * 200, ["mi"] * 200, "de")
+    expected = Answers([[7]] * 200, ["a"] * 200, [-1.5] * 200, [])
+
+    def found(score: float, *differing: int) -> Answers:
+        others = {index: ([8], "b", score) for index in differing}
+        ids, texts, scores = zip(*(others.get(index, ([7], "a", -1.5)) for index in range(200)), strict=True)
+        return Answers(list(ids), list(texts), list(scores), [])
+
+    demand_equal("float32.tflite", sentences, expected, found(-1.500001, 3, 150))
+    with pytest.raises(UserError, match="translates 3 of 200 sentences to other ids than the model"):
+        demand_equal("float32.tflite", sentences, expected, found(-1.5, 3, 4, 5))
+    with pytest.raises(UserError, match=r"(?s)translates 1 of 200 .*number 151:.*score -1\.500100"):
+        demand_equal("float32.tflite", sentences, expected, found(-1.5001, 150))
 
 
 @pytest.mark.usefixtures("clean_export")

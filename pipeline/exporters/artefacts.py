@@ -174,7 +174,8 @@ def _export_tflite(
         if precision == "float32":
             demand_equal(file_of(precision), sentences, expected, found)
             if phone.together > 1:
-                together = dataclasses.replace(found, ids=[one.ids for one in phone.translate_many(sentences.source_ids)])
+                many = phone.translate_many(sentences.source_ids)
+                together = dataclasses.replace(found, ids=[one.ids for one in many], scores=[one.score for one in many])
                 demand_equal(f"{file_of(precision)}, {phone.together} at once", sentences, expected, together)
         artefacts[f"tflite/{precision}"] |= compared(sentences, expected, found)
         # Some, spread over the lengths: a few hundred say enough of the time.

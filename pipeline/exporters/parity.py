@@ -21,6 +21,10 @@ ENOUGH = 100
 """Sentences of which resampling says something; of fewer, too many a difference seems to be no chance."""
 
 
+_ROUNDING = 1e-5
+"""Scores that differ by less are equal: sums of logarithms, each rounded to seven digits, in different orders."""
+
+
 @dataclass(frozen=True)
 class Sentences:
     """What everything is compared on.
@@ -101,23 +105,27 @@ def phone_answers(phone: PhoneTranslator, sentences: Sentences) -> Answers:
 def demand_equal(name: str, sentences: Sentences, expected: Answers, found: Answers) -> None:
     """Makes sure that an artefact in float32 translates every sentence to the model's own ids, and to its text.
 
+    Two translations of one score are equally good to the model, and rounding, which is another in another engine, chooses. So where the
+    scores are equal, ids may differ, in a sentence of a hundred.
+
     Raises:
         UserError: it does not; the message shows the first sentence that differs.
     """
     differing = [index for index in range(len(sentences.texts)) if expected.ids[index] != found.ids[index]]
-    if differing:
-        first = differing[0]
+    wrong = [index for index in differing if abs(expected.scores[index] - found.scores[index]) > _ROUNDING]
+    if wrong or len(differing) > max(1, len(sentences.texts) // 100):
+        first = (wrong or differing)[0]
         raise UserError(
             f"{name}: translates {len(differing)} of {len(sentences.texts)} sentences to other ids than the model; nothing was exported. "
-            f"The first, number {first + 1} of them:\n"
+            f"One of them, number {first + 1}:\n"
             f"  source     {sentences.texts[first]}\n"
             f"  source ids {sentences.source_ids[first]}\n"
             f"  model      {expected.ids[first]}  (score {expected.scores[first]:.6f})\n"
             f"  {name:10} {found.ids[first]}  (score {found.scores[first]:.6f})\n"
-            "If the two scores are equal, so are the translations in the model's eyes, and rounding chose: another number of "
-            "export.parity_sentences compares other sentences. If not, the exporter is wrong: please report it."
+            "The exporter is wrong: please report it."
         )
-    texts = [index for index in range(len(sentences.texts)) if expected.texts[index] != found.texts[index]]
+    same = set(range(len(sentences.texts))) - set(differing)
+    texts = [index for index in sorted(same) if expected.texts[index] != found.texts[index]]
     if texts:
         first = texts[0]
         raise UserError(
