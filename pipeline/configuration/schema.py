@@ -244,7 +244,11 @@ class Export(Section):
         description="Sentences that --engine litert gives a .tflite file at once, for its signature translate_many; 1 = no such signature. "
         "Narrow beams gain by it, up to four hypotheses in all: 4 with a beam of 1. Each interpreter needs the weights' memory once more.",
     )
-    parity_sentences: PositiveInt = Field(1000, description="Test sentences that all float32 artefacts must translate to the same ids.")
+    parity_sentences: PositiveInt = Field(
+        1000,
+        description="Test sentences that all float32 artefacts must translate to the same ids; of two translations with one score, to five "
+        "digits, rounding may choose either, in a sentence of a hundred.",
+    )
     max_bleu_loss: NonNegativeFloat = Field(
         0.2,
         description="BLEU that an artefact may lose on these sentences; a larger loss, unless it may be chance, fails the export.",
