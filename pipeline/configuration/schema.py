@@ -184,8 +184,9 @@ class Decoding(Section):
                 "engine: litert": self.engine != "keras",
                 "sampling": self.sampling,
                 "no_repeat_ngram": self.no_repeat_ngram,
+                "min_length_ratio": self.min_length_ratio,
+                "keep_placeholders: false": not self.keep_placeholders,
             }
-            others |= {"min_length_ratio": self.min_length_ratio, "keep_placeholders: false": not self.keep_placeholders}
             if given := [name for name, value in others.items() if value]:
                 raise ValueError(f"shortlist does not go with {', '.join(given)}: set it to null")
         return self

@@ -114,15 +114,14 @@ def search_with(
     if demands and (choose is likeliest or phrase_ids is not None):
         choose = Banks(demands)
     live_only = live_only and choose is likeliest and all(isinstance(rule, Never) for rule in rules)
-    if shortlist is None:
-        return BeamSearch(step, search, mask, rules, choose, with_attention, most, model.logits, live_only)
-    if not live_only:
+    if shortlist is not None and not live_only:
         raise ValueError("A shortlist goes with no rule and no lot.")
+    pieces, layer = (None, None) if shortlist is None else (shortlist.pieces, (shortlist.kernel, shortlist.bias))
 
     def output(readouts: Tensor) -> Tensor:
-        return model.logits(readouts, (shortlist.kernel, shortlist.bias))
+        return model.logits(readouts, layer)
 
-    return BeamSearch(step, search, mask, rules, choose, with_attention, most, output, live_only, shortlist.pieces)
+    return BeamSearch(step, search, mask, rules, choose, with_attention, most, output, live_only, pieces)
 
 
 def _most(source_ids: Tensor, search: Search, lengths: Tensor, prefix_ids: Tensor | None, phrase_ids: Tensor | None) -> Tensor:

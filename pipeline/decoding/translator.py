@@ -148,7 +148,7 @@ class Translator:
 
         demanding = [False] * len(encoded) if phrases is None else list(map(bool, phrases))
         slotless = [not self._slots(ids) for ids in encoded]
-        if sum(slotless) < _APART and self.shortlist is None:
+        if not self._worth_apart(sum(slotless)):
             slotless = [False] * len(encoded)
         kinds = list(zip(demanding, slotless, widths, strict=True))
         batches = list(self._batches(encoded, kinds))
@@ -191,6 +191,11 @@ class Translator:
         if self.shortlist is not None and slotless and prefix_ids is None and phrase_ids is None:
             pieces = self.shortlist.of(source_ids)
         return searching(source_ids, prefix_ids, phrase_ids, pieces)
+
+    def _worth_apart(self, slotless: int) -> bool:
+        """Whether so many sentences without slots are searched apart: many, or where that takes no graph that would not be made else."""
+        begun = any(apart for _, _, apart in self._searches)
+        return slotless >= _APART or begun or not self.search.slots or self.shortlist is not None
 
     def _slots(self, source_ids: Sequence[int]) -> int:
         """How many of these are slots, as far as the search keeps them."""

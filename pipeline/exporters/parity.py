@@ -124,8 +124,7 @@ def demand_equal(name: str, sentences: Sentences, expected: Answers, found: Answ
             f"  {name:10} {found.ids[first]}  (score {found.scores[first]:.6f})\n"
             "The exporter is wrong: please report it."
         )
-    same = set(range(len(sentences.texts))) - set(differing)
-    texts = [index for index in sorted(same) if expected.texts[index] != found.texts[index]]
+    texts = [index for index in range(len(sentences.texts)) if index not in differing and expected.texts[index] != found.texts[index]]
     if texts:
         first = texts[0]
         raise UserError(
